@@ -1,0 +1,36 @@
+"""minigen: learn generative modelling by building it.
+
+A reverse-mode autodiff engine on NumPy with numba kernels (`tensor`, `grad`, `ops`), layers and optimisers over one flat
+parameter buffer (`nn`, `optim`), and the models of the lessons built on them (`models`, `training`, `storage`).
+"""
+
+from importlib import import_module
+
+from . import nn, ops, optim
+from .tape import Tensor, grad, no_grad, tensor
+
+__version__ = "0.1.0"
+__all__ = [
+    "Tensor",
+    "check",
+    "datasets",
+    "grad",
+    "metrics",
+    "models",
+    "nn",
+    "no_grad",
+    "ops",
+    "optim",
+    "physics",
+    "plots",
+    "storage",
+    "tensor",
+    "training",
+]
+
+
+def __getattr__(name: str):
+    # Loaded when first used: some of them bring numba or matplotlib along.
+    if name in __all__:
+        return import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

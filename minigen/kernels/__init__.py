@@ -1,0 +1,19 @@
+"""The numerical loops under the engine: raw arrays in, raw arrays out, nothing known of tensors.
+
+Each kernel stands beside its plain-NumPy twin, `name_numpy`. A kernel is looked up here by name; the look-up imports
+numba the first time, so that importing minigen does not.
+"""
+
+from importlib import import_module
+
+_FAMILIES = ("activations", "reductions", "losses", "updates")
+
+
+def __getattr__(name: str):
+    if not name.startswith("__"):
+        for family in _FAMILIES:
+            module = import_module(f"{__name__}.{family}")
+            if hasattr(module, name):
+                globals()[name] = getattr(module, name)
+                return globals()[name]
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

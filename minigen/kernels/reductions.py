@@ -1,0 +1,111 @@
+"""Kernels that sum: over the rows of a matrix, and the normalisers of the exponential."""
+
+import numpy as np
+
+from .activations import _exp
+from .jit import USE_NUMBA, f32, is_fast, njit
+
+
+def sum_rows_numpy(x):
+    return x.sum(axis=0)
+
+
+@njit
+def _sum_rows(x, out):
+    for j in range(x.shape[1]):
+        out[j] = f32(0.0)
+    for i in range(x.shape[0]):
+        for j in range(x.shape[1]):
+            out[j] += x[i, j]
+
+
+def sum_rows(x):
+    """Sum of a matrix (n, d) over its rows, (d,)."""
+    if not (USE_NUMBA and x.ndim == 2 and is_fast(x)):
+        return sum_rows_numpy(x)
+    out = np.empty(x.shape[1], x.dtype)
+    _sum_rows(x, out)
+    return out
+
+
+def logsumexp_numpy(x, axis=-1):
+    top = np.max(x, axis=axis, keepdims=True)
+    top = np.where(np.isfinite(top), top, np.zeros_like(top))
+    with np.errstate(divide="ignore"):
+        return np.log(np.sum(np.exp(x - top), axis=axis, keepdims=True)) + top
+
+
+def log_softmax_numpy(x, axis=-1):
+    return x - logsumexp_numpy(x, axis)
+
+
+def softmax_numpy(x, axis=-1):
+    e = np.exp(x - np.max(x, axis=axis, keepdims=True))
+    return e / e.sum(axis=axis, keepdims=True)
+
+
+@njit
+def _log_normaliser(row):
+    top = row[0]
+    for v in row:
+        if v > top or v != v:
+            top = v
+    if not np.isfinite(top):
+        return top
+    total = f32(0.0)
+    for v in row:
+        total += _exp(v - top)
+    return np.log(total) + top
+
+
+@njit
+def _logsumexp(x, out):
+    for i in range(x.shape[0]):
+        out[i] = _log_normaliser(x[i])
+
+
+@njit
+def _log_softmax(x, out):
+    for i in range(x.shape[0]):
+        shift = _log_normaliser(x[i])
+        for j in range(x.shape[1]):
+            out[i, j] = x[i, j] - shift
+
+
+@njit
+def _softmax(x, out):
+    for i in range(x.shape[0]):
+        shift = _log_normaliser(x[i])
+        for j in range(x.shape[1]):
+            out[i, j] = _exp(x[i, j] - shift)
+
+
+def _runs_on_rows(x, axis) -> bool:
+    return USE_NUMBA and is_fast(x) and x.size > 0 and axis in (-1, x.ndim - 1)
+
+
+def logsumexp(x, axis=-1):
+    """log sum exp over one axis or a tuple of axes, which stay with length 1."""
+    if not _runs_on_rows(x, axis):
+        return logsumexp_numpy(x, axis)
+    out = np.empty(x.size // x.shape[-1], x.dtype)
+    _logsumexp(x.reshape(-1, x.shape[-1]), out)
+    return out.reshape(*x.shape[:-1], 1)
+
+
+def log_softmax(x, axis=-1):
+    """x minus its log-sum-exp over one axis."""
+    if not _runs_on_rows(x, axis):
+        return log_softmax_numpy(x, axis)
+    out = np.empty_like(x)
+    _log_softmax(x.reshape(-1, x.shape[-1]), out.reshape(-1, x.shape[-1]))
+    return out
+
+
+def softmax(x, axis=-1):
+    """exp(x) scaled to sum to one over one axis."""
+    if not _runs_on_rows(x, axis):
+        return softmax_numpy(x, axis)
+    out = np.empty_like(x)
+    _softmax(x.reshape(-1, x.shape[-1]), out.reshape(-1, x.shape[-1]))
+    return out

@@ -1,0 +1,205 @@
+"""What a layer is: named parameters, and the one flat buffer in which all parameters of a network live."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from ..tape import Tensor, leaf, mark_changed
+
+
+def is_parameter(value) -> bool:
+    """Whether a value is a leaf tensor that requires a gradient."""
+    return type(value) is Tensor and value.node is not None and value.node.op is None
+
+
+class Flat:
+    """All parameters of a module as one vector: `data` and `grad`, contiguous arrays of shape (n,).
+
+    The parameters' own arrays are reshaped views of them, so a change of either is a change of both.
+    """
+
+    def __init__(self, parameters: list[Tensor]):
+        dtypes = {p.data.dtype for p in parameters}
+        if len(dtypes) != 1:
+            found = " and ".join(sorted(map(str, dtypes))) or "none"
+            raise TypeError(f"a network needs parameters, all of one dtype; found {found}; convert with .astype()")
+        size = sum(p.data.size for p in parameters)
+        owner = _shared_owner(parameters, size)
+        if owner is None:
+            owner = np.empty((2, size), dtypes.pop())
+            start = 0
+            for p in parameters:
+                _move(p, owner, start)
+                start += p.data.size
+        offset = _offset(parameters[0].data, owner)
+        self.owner = owner
+        self.data, self.grad = owner[0, offset : offset + size], owner[1, offset : offset + size]
+        self._views = [(p, p.data, p.node.gradient) for p in parameters]
+
+    def is_current(self) -> bool:
+        """Whether every parameter still lives here."""
+        return all(p.data is data and p.node.gradient is gradient for p, data, gradient in self._views)
+
+    def changed(self) -> None:
+        """Say that the weights were changed in place (see `tape.mark_changed`)."""
+        mark_changed(p for p, _, _ in self._views)
+
+
+def _offset(view: np.ndarray, owner: np.ndarray) -> int:
+    return (view.__array_interface__["data"][0] - owner.__array_interface__["data"][0]) // owner.itemsize
+
+
+def _shared_owner(parameters, size):
+    """The buffer in which these parameters lie one after the other already, or None."""
+    owner = parameters[0].data.base
+    if owner is None or owner.ndim != 2 or owner.shape[0] != 2:
+        return None
+    expected = _offset(parameters[0].data, owner)
+    for p in parameters:
+        gradient = p.node.gradient
+        if p.data.base is not owner or gradient is None or gradient.base is not owner:
+            return None
+        if _offset(p.data, owner) != expected or _offset(gradient, owner) != expected + owner.shape[1]:
+            return None
+        expected += p.data.size
+    return owner
+
+
+def _move(p: Tensor, owner: np.ndarray, start: int) -> None:
+    stop, shape = start + p.data.size, p.data.shape
+    data, gradient = owner[0, start:stop].reshape(shape), owner[1, start:stop].reshape(shape)
+    data[...] = p.data
+    gradient[...] = 0 if p.node.gradient is None else p.node.gradient
+    p.data = p.node.value = data
+    p.node.gradient = gradient
+
+
+class Module:
+    """A piece of a network. A subclass makes its parameters and sub-modules in `__init__` and computes in `forward`.
+
+    Attributes that are leaf tensors are its parameters, attributes that are modules its children. Assigning to a
+    parameter copies the values into it. `training` says whether layers such as dropout are active.
+    """
+
+    training = True
+    buffer_names: tuple[str, ...] = ()  # arrays that belong to the state but are not learned
+
+    def forward(self, x):
+        raise NotImplementedError(f"{type(self).__name__} needs a forward(self, x) that computes its result")
+
+    def __call__(self, *args, **settings):
+        return self.forward(*args, **settings)
+
+    def __setattr__(self, name, value):
+        current = self.__dict__.get(name)
+        if not is_parameter(current) or value is current:
+            object.__setattr__(self, name, value)
+            return
+        given = np.asarray(value.data if type(value) is Tensor else value)
+        if given.shape != current.data.shape:
+            raise ValueError(
+                f"{type(self).__name__}.{name} has shape {current.data.shape}, got {given.shape}; a parameter keeps its shape"
+            )
+        current.data[...] = given
+        mark_changed([current])
+
+    def children(self) -> Iterator[tuple[str, Module]]:
+        """Names and modules one level down."""
+        return ((name, value) for name, value in vars(self).items() if isinstance(value, Module))
+
+    def modules(self) -> Iterator[tuple[str, Module]]:
+        """Dotted names and modules on every level, this one first under the empty name."""
+        yield "", self
+        for name, child in self.children():
+            for below, module in child.modules():
+                yield f"{name}.{below}" if below else name, module
+
+    def named_parameters(self) -> dict[str, Tensor]:
+        """Dotted names and leaf tensors, each tensor once."""
+        found = {}
+        for prefix, module in self.modules():
+            for name, value in vars(module).items():
+                if is_parameter(value) and not any(value is other for other in found.values()):
+                    found[f"{prefix}.{name}" if prefix else name] = value
+        return found
+
+    def parameters(self) -> list[Tensor]:
+        """The leaf tensors, in the order of `named_parameters`."""
+        return list(self.named_parameters().values())
+
+    def flat(self) -> Flat:
+        """The parameters as one vector; they move into it when they do not live in one yet."""
+        current = self.__dict__.get("_flat")
+        if current is None or not current.is_current():
+            current = Flat(self.parameters())
+            object.__setattr__(self, "_flat", current)
+        return current
+
+    def zero_grad(self) -> None:
+        """Set every parameter's gradient to zero."""
+        self.flat().grad.fill(0)
+
+    def train(self, mode: bool = True) -> Module:
+        """Switch dropout and batch statistics on; returns the module."""
+        for _, module in self.modules():
+            module.training = mode
+        return self
+
+    def eval(self) -> Module:
+        """Switch dropout and batch statistics off; returns the module."""
+        return self.train(False)
+
+    def astype(self, dtype) -> Module:
+        """Convert parameters and buffers to float32 or float64; returns the module."""
+        dtype = np.dtype(dtype)
+        if dtype not in (np.float32, np.float64):
+            raise TypeError(f"astype() got {dtype}; a network computes in float32 or float64")
+        for _, module in self.modules():
+            for name, value in list(vars(module).items()):
+                if is_parameter(value):
+                    converted = leaf(value.data.astype(dtype))
+                    value.data, value.node = converted.data, converted.node
+                elif name in module.buffer_names and value.dtype.kind == "f":
+                    setattr(module, name, value.astype(dtype))
+        return self
+
+    def _state(self) -> dict[str, np.ndarray]:
+        """The live arrays of parameters and buffers by dotted name, module by module."""
+        found = {}
+        for prefix, module in self.modules():
+            for name, value in vars(module).items():
+                array = value.data if is_parameter(value) else value if name in module.buffer_names else None
+                if array is not None:
+                    found[f"{prefix}.{name}" if prefix else name] = array
+        return found
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        """Copies of all parameters and buffers by dotted name, as PyTorch names and shapes them."""
+        return {name: array.copy() for name, array in self._state().items()}
+
+    def load_state_dict(self, state: Mapping[str, np.ndarray]) -> None:
+        """Copy values in by name. Nothing is changed unless every name and shape fits.
+
+        Raises ValueError naming what is missing, unknown or of the wrong shape.
+        """
+        own = self._state()
+        given = {name: np.asarray(value) for name, value in state.items()}
+        missing, unknown = own.keys() - given.keys(), given.keys() - own.keys()
+        if missing or unknown:
+            raise ValueError(
+                f"load_state_dict() of a {type(self).__name__}: missing {sorted(missing) or 'nothing'}, unknown "
+                f"{sorted(unknown) or 'nothing'}; build the network as it was when the state was saved"
+            )
+        for name, array in own.items():
+            if given[name].shape != array.shape:
+                raise ValueError(
+                    f"load_state_dict(): {name} has shape {array.shape}, the state has {given[name].shape}; build the "
+                    "network with the sizes it was saved with"
+                )
+            if given[name].dtype.kind not in "fiub":
+                raise TypeError(f"load_state_dict(): {name} holds {given[name].dtype}, expected numbers")
+        for name, array in own.items():
+            array[...] = given[name]
+        mark_changed(self.parameters())

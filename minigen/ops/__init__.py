@@ -1,0 +1,95 @@
+"""Every differentiable operation, under NumPy's names. Raw arrays in give raw arrays out; tensors in give tensors out.
+
+`ops.NAME(...)` is the function; most are methods of `Tensor` too, and NumPy's own functions of the same name accept
+tensors. A new operation is one call of `minigen.tape.primitive` in the file of its family and a row in
+`tests/ops/examples.py`.
+"""
+
+from .arithmetic import (
+    abs,
+    add,
+    clip,
+    divide,
+    equal,
+    greater,
+    greater_equal,
+    less,
+    less_equal,
+    log,
+    maximum,
+    minimum,
+    multiply,
+    negative,
+    not_equal,
+    power,
+    sign,
+    sqrt,
+    square,
+    subtract,
+    where,
+)
+from .elementwise import (
+    cos,
+    elu,
+    erf,
+    exp,
+    expm1,
+    gelu,
+    leaky_relu,
+    log1p,
+    relu,
+    sigmoid,
+    silu,
+    sin,
+    softplus,
+    tanh,
+)
+from .fused import linear
+from .losses import (
+    binary_cross_entropy_with_logits,
+    cross_entropy,
+    gaussian_nll,
+    huber,
+    l1,
+    mse,
+)
+from .matmul import dot, einsum, matmul, outer
+from .random import dropout_mask, normal
+from .reductions import (
+    cumsum,
+    log_softmax,
+    logsumexp,
+    max,
+    mean,
+    min,
+    norm,
+    prod,
+    softmax,
+    std,
+    sum,
+    trace,
+    var,
+)
+from .shaping import (
+    argsort,
+    astype,
+    broadcast_to,
+    concatenate,
+    diagonal,
+    expand_dims,
+    flip,
+    getitem,
+    pad,
+    reshape,
+    sort,
+    split,
+    squeeze,
+    stack,
+    swapaxes,
+    take_along_axis,
+    transpose,
+)
+
+from .methods import install  # isort: skip  (last: it gives the operations above to Tensor)
+
+install(globals())

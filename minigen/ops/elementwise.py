@@ -1,0 +1,136 @@
+"""Functions of one number, applied to every element: exponentials, circular functions, activations.
+
+The gradients of the activations are operations of their own (`tanh_grad`, ...), because the fused linear layer uses
+them too. Those of tanh, sigmoid, relu, leaky_relu and elu are written with the result y, which is at hand when the
+backward pass comes.
+"""
+
+import math
+
+import numpy as np
+
+from .. import kernels
+from ..tape import primitive
+from .arithmetic import add, divide, greater, multiply, negative, square, subtract, where
+
+exp = primitive("exp", np.exp, lambda g, y, x: multiply(g, y))
+
+expm1 = primitive("expm1", np.expm1, lambda g, y, x: multiply(g, add(y, 1.0)))
+
+log1p = primitive("log1p", np.log1p, lambda g, y, x: divide(g, add(x, 1.0)))
+
+sin = primitive("sin", np.sin, lambda g, y, x: multiply(g, cos(x)))
+
+cos = primitive("cos", np.cos, lambda g, y, x: negative(multiply(g, sin(x))))
+
+tanh = primitive("tanh", np.tanh, lambda g, y, x: tanh_grad(g, y))
+
+# g (1 - y^2)
+tanh_grad = primitive(
+    "tanh_grad",
+    lambda g, y: kernels.tanh_grad(g, y),
+    lambda u, _, g, y: tanh_grad(u, y),
+    lambda u, _, g, y: multiply(multiply(u, g), multiply(y, -2.0)),
+)
+
+sigmoid = primitive("sigmoid", lambda x: kernels.sigmoid(x), lambda g, y, x: sigmoid_grad(g, y))
+
+# g y (1 - y)
+sigmoid_grad = primitive(
+    "sigmoid_grad",
+    lambda g, y: kernels.sigmoid_grad(g, y),
+    lambda u, _, g, y: sigmoid_grad(u, y),
+    lambda u, _, g, y: multiply(multiply(u, g), subtract(1.0, multiply(y, 2.0))),
+)
+
+
+def _softplus(x):
+    """log(1 + exp(x)), without overflow."""
+    return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
+
+
+softplus = primitive("softplus", _softplus, lambda g, y, x: multiply(g, sigmoid(x)))
+
+
+def _relu(x):
+    """max(x, 0), with derivative 0 at 0."""
+    return np.maximum(x, 0)
+
+
+relu = primitive("relu", _relu, lambda g, y, x: leaky_relu_grad(g, y, 0.0))
+
+
+def _leaky_relu(x, slope=0.01):
+    """x where x > 0, slope x elsewhere; 0 <= slope <= 1."""
+    _check_slope(slope)
+    return np.maximum(x, slope * x)
+
+
+def _check_slope(slope):
+    if not 0 <= slope <= 1:
+        raise ValueError(f"leaky_relu() got slope {slope}; expected a number between 0 and 1")
+
+
+leaky_relu = primitive("leaky_relu", _leaky_relu, lambda g, y, x, slope=0.01: leaky_relu_grad(g, y, slope))
+
+# g where y > 0, slope g elsewhere
+leaky_relu_grad = primitive(
+    "leaky_relu_grad",
+    lambda g, y, slope: kernels.leaky_relu_grad(g, y, slope),
+    lambda u, _, g, y, slope: leaky_relu_grad(u, y, slope),
+    None,
+)
+
+
+def _elu(x, alpha=1.0):
+    """x where x > 0, alpha (exp(x) - 1) elsewhere."""
+    return np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0)))
+
+
+elu = primitive("elu", _elu, lambda g, y, x, alpha=1.0: elu_grad(g, y, alpha))
+
+# g where y > 0, g (y + alpha) elsewhere
+elu_grad = primitive(
+    "elu_grad",
+    lambda g, y, alpha: kernels.elu_grad(g, y, alpha),
+    lambda u, _, g, y, alpha: elu_grad(u, y, alpha),
+    lambda u, _, g, y, alpha: where(greater(y, 0.0), 0.0, multiply(u, g)),
+)
+
+silu = primitive("silu", lambda x: kernels.silu(x), lambda g, y, x: silu_grad(g, x))
+
+# g s (1 + x (1 - s)), s = sigmoid(x)
+silu_grad = primitive(
+    "silu_grad",
+    lambda g, x: kernels.silu_grad(g, x),
+    lambda u, _, g, x: silu_grad(u, x),
+    lambda u, _, g, x: silu_curvature(multiply(u, g), x),
+)
+
+
+def _silu_third(u, c, x):
+    # d/dx of s (1 - s) (2 + x (1 - 2 s)) = s (1 - s) ((1 - 2 s) (3 + x (1 - 2 s)) - 2 x s (1 - s))
+    s = sigmoid(x)
+    slope, middle = sigmoid_grad(multiply(u, c), s), subtract(1.0, multiply(s, 2.0))
+    inner = multiply(middle, add(multiply(x, middle), 3.0))
+    return multiply(slope, subtract(inner, multiply(multiply(x, 2.0), sigmoid_grad(1.0, s))))
+
+
+# c s (1 - s) (2 + x (1 - 2 s)): the second derivative of silu, times c
+silu_curvature = primitive(
+    "silu_curvature", lambda c, x: kernels.silu_curvature(c, x), lambda u, _, c, x: silu_curvature(u, x), _silu_third
+)
+
+
+def _erf(x):
+    """Error function, exact to double precision; NumPy has none, so this is slower than its neighbours."""
+    x = np.asarray(x)
+    return np.fromiter(map(math.erf, x.ravel()), dtype=x.dtype, count=x.size).reshape(x.shape)
+
+
+erf = primitive("erf", _erf, lambda g, y, x: multiply(g, multiply(exp(negative(square(x))), 2 / math.sqrt(math.pi))))
+
+
+def gelu(x):
+    """x Phi(x) with the standard normal distribution function Phi (Hendrycks and Gimpel, 2016), the exact form."""
+    return multiply(multiply(x, 0.5), add(erf(multiply(x, math.sqrt(0.5))), 1.0))

@@ -1,0 +1,51 @@
+"""The linear layer in one operation: matrix product, bias and activation, with one array where three would be made."""
+
+import numpy as np
+
+from .. import kernels
+from ..tape import primitive
+from .elementwise import elu_grad, leaky_relu_grad, sigmoid_grad, tanh_grad
+from .matmul import matmul
+from .reductions import sum
+from .shaping import reshape, transpose
+
+# By name: the kernel that adds the bias and applies the activation in place, and the gradient written with the result.
+ACTIVATIONS = {
+    "identity": (lambda z, b: kernels.bias_identity(z, b), lambda g, y: g),
+    "tanh": (lambda z, b: kernels.bias_tanh(z, b), tanh_grad),
+    "sigmoid": (lambda z, b: kernels.bias_sigmoid(z, b), sigmoid_grad),
+    "relu": (lambda z, b: kernels.bias_leaky_relu(z, b, 0.0), lambda g, y: leaky_relu_grad(g, y, 0.0)),
+    "leaky_relu": (
+        lambda z, b, slope=0.01: kernels.bias_leaky_relu(z, b, slope),
+        lambda g, y, slope=0.01: leaky_relu_grad(g, y, slope),
+    ),
+    "elu": (lambda z, b, alpha=1.0: kernels.bias_elu(z, b, alpha), lambda g, y, alpha=1.0: elu_grad(g, y, alpha)),
+}
+
+
+def _linear(x, weight, bias, activation="identity", **settings):
+    """activation(x weight^T + bias): x (..., n_in), weight (n_out, n_in), bias (n_out,) -> (..., n_out)."""
+    if x.ndim == 0 or x.shape[-1] != weight.shape[1]:
+        raise ValueError(
+            f"a linear layer of weight shape {weight.shape} (out, in) takes inputs whose last axis is {weight.shape[1]}; "
+            f"got shape {x.shape}"
+        )
+    if activation not in ACTIVATIONS:
+        raise ValueError(f"activation {activation!r} cannot be fused; choose one of {', '.join(ACTIVATIONS)}")
+    rows = x if x.ndim == 2 else x.reshape(-1, x.shape[-1])
+    z = np.dot(rows, weight.T)
+    ACTIVATIONS[activation][0](z, bias, **settings)
+    return z if x.ndim == 2 else z.reshape(*x.shape[:-1], -1)
+
+
+def _linear_back(wants, g, y, x, weight, bias, activation="identity", **settings):
+    g = ACTIVATIONS[activation][1](g, y, **settings)
+    by_x = matmul(g, weight) if wants[0] else None
+    if x.ndim != 2:
+        g, x = reshape(g, (-1, weight.shape[0])), reshape(x, (-1, weight.shape[1]))
+    by_weight = matmul(transpose(g), x) if wants[1] else None
+    by_bias = sum(g, 0) if wants[2] else None
+    return by_x, by_weight, by_bias
+
+
+linear = primitive("linear", _linear, joint=_linear_back)

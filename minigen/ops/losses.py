@@ -1,0 +1,109 @@
+"""Losses: one number that says how far predictions are from targets. Every one is the MEAN OVER ALL ELEMENTS.
+
+Prediction and target have the same shape; (n, 1) against (n,) is refused, because broadcasting it would compare every
+prediction with every target. For a sum over features, multiply by their number.
+"""
+
+import math
+
+import numpy as np
+
+from .. import kernels
+from ..tape import primitive
+from .arithmetic import abs, add, clip, multiply, negative, square, subtract
+from .elementwise import exp, sigmoid
+from .reductions import log_softmax, mean, sum
+from .shaping import reshape, take_along_axis
+
+
+def _same_shape(name, prediction, target):
+    if np.shape(prediction) != np.shape(target):
+        raise ValueError(
+            f"{name}() got a prediction of shape {np.shape(prediction)} and a target of shape {np.shape(target)}; "
+            "give both the same shape, for example with reshape"
+        )
+
+
+def _mse(prediction, target):
+    """Mean squared error."""
+    _same_shape("mse", prediction, target)
+    return kernels.squared_error(prediction, target) / np.asarray(prediction.size, prediction.dtype)
+
+
+mse = primitive(
+    "mse",
+    _mse,
+    lambda g, y, p, t: mse_grad(g, p, t),
+    lambda g, y, p, t: negative(mse_grad(g, p, t)),
+)
+
+# g 2 (p - t) / n
+mse_grad = primitive(
+    "mse_grad",
+    lambda g, p, t: kernels.scaled_difference(p, t, g * (2.0 / p.size)),
+    lambda u, y, g, p, t: multiply(sum(multiply(u, subtract(p, t))), 2.0 / p.size),
+    lambda u, y, g, p, t: multiply(multiply(u, g), 2.0 / p.size),
+    lambda u, y, g, p, t: multiply(multiply(u, g), -2.0 / p.size),
+)
+
+
+def l1(prediction, target):
+    """Mean absolute error."""
+    _same_shape("l1", prediction, target)
+    return mean(abs(subtract(prediction, target)))
+
+
+def huber(prediction, target, delta=1.0):
+    """Mean of d^2 / 2 for distances d up to delta, delta (|d| - delta / 2) beyond (Huber, 1964)."""
+    _same_shape("huber", prediction, target)
+    if not delta > 0:
+        raise ValueError(f"huber() got delta {delta}; expected a positive distance")
+    distance = abs(subtract(prediction, target))
+    near = clip(distance, None, delta)
+    return mean(multiply(near, subtract(distance, multiply(near, 0.5))))
+
+
+def _binary_cross_entropy(logits, targets):
+    """Mean of -t log p - (1 - t) log(1 - p) with p = sigmoid(logits); finite for every logit."""
+    _same_shape("binary_cross_entropy_with_logits", logits, targets)
+    return kernels.binary_cross_entropy(logits, targets) / np.asarray(logits.size, logits.dtype)
+
+
+# d/dl = (sigmoid(l) - t) / n, d/dt = -l / n
+binary_cross_entropy_with_logits = primitive(
+    "binary_cross_entropy_with_logits",
+    _binary_cross_entropy,
+    lambda g, y, l, t: multiply(subtract(sigmoid(l), t), multiply(g, 1.0 / l.size)),
+    lambda g, y, l, t: multiply(l, multiply(g, -1.0 / l.size)),
+)
+
+
+def cross_entropy(logits, labels):
+    """Mean of -log softmax(logits) at the true class: logits (n, k), labels (n,) integers from 0 to k - 1.
+
+    Raises ValueError for labels outside the classes, TypeError for labels that are not integers.
+    """
+    classes = np.asarray(getattr(labels, "data", labels) if not isinstance(labels, np.ndarray) else labels)
+    if classes.dtype.kind not in "iu":
+        raise TypeError(f"cross_entropy() got labels of dtype {classes.dtype}; expected integers, the number of the class")
+    if logits.ndim != 2 or classes.shape != logits.shape[:1]:
+        raise ValueError(
+            f"cross_entropy() got logits {logits.shape} and labels {classes.shape}; expected (n, k) and (n,)"
+        )
+    if classes.size and not (classes.min() >= 0 and classes.max() < logits.shape[1]):
+        raise ValueError(
+            f"cross_entropy() got labels from {classes.min()} to {classes.max()} for {logits.shape[1]} classes; "
+            f"expected 0 to {logits.shape[1] - 1}"
+        )
+    picked = take_along_axis(log_softmax(logits), reshape(labels, (-1, 1)), 1)
+    return negative(mean(picked))
+
+
+def gaussian_nll(mu, target, log_var):
+    """Mean of -log N(target; mu, exp(log_var)): (log 2 pi + log_var + (target - mu)^2 exp(-log_var)) / 2.
+
+    `log_var` broadcasts against the others, so one learned number or one per feature will do.
+    """
+    _same_shape("gaussian_nll", mu, target)
+    scaled = multiply(square(subtract(target, mu)), exp(negative(log_var)))
+    return multiply(mean(add(add(scaled, log_var), math.log(2 * math.pi))), 0.5)

@@ -1,0 +1,103 @@
+"""Products that sum over an axis: matrices, batches of matrices, Einstein's convention."""
+
+import numpy as np
+
+from ..tape import primitive
+from .arithmetic import multiply
+from .shaping import broadcast_to, expand_dims, reshape, squeeze, swapaxes, transpose
+
+
+def _matmul(a, b):
+    if a.ndim == 2 and b.ndim == 2:
+        return np.dot(a, b)  # half the overhead of np.matmul, and the same BLAS call
+    return np.matmul(a, b)
+
+
+# g b^T and a^T g; the tape sums over batch axes that were broadcast.
+_matmul = primitive(
+    "matmul",
+    _matmul,
+    lambda g, y, a, b: _matmul(g, swapaxes(b, -1, -2)),
+    lambda g, y, a, b: _matmul(swapaxes(a, -1, -2), g),
+)
+
+
+def matmul(a, b):
+    """Matrix product with NumPy's rules: the last two axes are the matrices, the others broadcast; a 1-D argument is a
+    row on the left, a column on the right, and its axis is dropped from the result."""
+    if a.ndim > 1 and b.ndim > 1:
+        return _matmul(a, b)
+    if a.ndim == 0 or b.ndim == 0:
+        raise ValueError(f"matmul() got shapes {a.shape} and {b.shape}; a single number has no rows: use multiply (*)")
+    y = _matmul(expand_dims(a, 0) if a.ndim == 1 else a, expand_dims(b, 1) if b.ndim == 1 else b)
+    if b.ndim == 1:
+        y = squeeze(y, -1)
+    return squeeze(y, -1 if b.ndim == 1 else -2) if a.ndim == 1 else y
+
+
+def dot(a, b):
+    """NumPy's dot: a product of numbers, vectors or matrices; in general the sum over the last axis of a and the last
+    but one of b."""
+    if a.ndim == 0 or b.ndim == 0:
+        return multiply(a, b)
+    if b.ndim <= 2:
+        return matmul(a, b)
+    columns = transpose(b, (b.ndim - 2, *range(b.ndim - 2), b.ndim - 1))
+    y = matmul(reshape(a, (-1, a.shape[-1])), reshape(columns, (columns.shape[0], -1)))
+    return reshape(y, a.shape[:-1] + columns.shape[1:])
+
+
+def outer(a, b):
+    """All products of an element of a with an element of b: shape (a.size, b.size)."""
+    return multiply(reshape(a, (-1, 1)), reshape(b, (1, -1)))
+
+
+def _gradient_subscripts(out, other, mine):
+    """Subscripts that take (g, other) back to the axes of `mine` that g or other have."""
+    kept = "".join(s for s in mine if s in out or s in other)
+    return f"{out},{other}->{kept}", kept
+
+
+def _einsum_back(g, other, x, subscripts_of_x, out, subscripts_of_other):
+    subscripts, kept = _gradient_subscripts(out, subscripts_of_other, subscripts_of_x)
+    gradient = _einsum(g, other, subscripts)
+    for axis, s in enumerate(subscripts_of_x):
+        if s not in kept:  # summed over in x alone: every element gets the same gradient
+            gradient = expand_dims(gradient, axis)
+    return broadcast_to(gradient, x.shape)
+
+
+def _einsum_by_a(g, y, a, b, subscripts):
+    inputs, out = subscripts.split("->")
+    of_a, of_b = inputs.split(",")
+    return _einsum_back(g, b, a, of_a, out, of_b)
+
+
+def _einsum_by_b(g, y, a, b, subscripts):
+    inputs, out = subscripts.split("->")
+    of_a, of_b = inputs.split(",")
+    return _einsum_back(g, a, b, of_b, out, of_a)
+
+
+_einsum = primitive(
+    "einsum", lambda a, b, subscripts: np.einsum(subscripts, a, b, optimize=True), _einsum_by_a, _einsum_by_b
+)
+
+
+def einsum(subscripts, a, b):
+    """Einstein summation of two operands, as `einsum("ij,jk->ik", a, b)`.
+
+    Raises ValueError for another number of operands, an ellipsis, or a subscript repeated within one operand.
+    """
+    terms = subscripts.replace(" ", "")
+    inputs, arrow, out = terms.partition("->")
+    parts = inputs.split(",")
+    if len(parts) != 2 or "." in terms:
+        raise ValueError(
+            f"einsum() got the subscripts {subscripts!r}; it takes two operands and no ellipsis, such as 'ij,jk->ik'"
+        )
+    if any(len(set(part)) != len(part) for part in parts):
+        raise ValueError(f"einsum() got {subscripts!r} with a subscript repeated in one operand; take diagonal() first")
+    if not arrow:
+        out = "".join(sorted(s for s in set(inputs) - {","} if inputs.count(s) == 1))
+    return _einsum(a, b, f"{inputs}->{out}")

@@ -1,0 +1,147 @@
+"""What a tensor can do: operators, methods, and NumPy's functions applied to it. `install` gives them to `Tensor`."""
+
+import numpy as np
+
+from ..tape import Tensor
+
+METHODS = ["abs", "argsort", "astype", "clip", "cos", "cumsum", "diagonal", "dot", "exp", "expand_dims", "flip", "log", "log1p", "logsumexp", "log_softmax", "max", "mean", "min", "norm", "prod", "relu", "sigmoid", "sin", "softmax", "softplus", "sort", "split", "sqrt", "square", "squeeze", "std", "sum", "swapaxes", "take_along_axis", "tanh", "trace", "var"]
+
+BINARY = {
+    "add": "add",
+    "sub": "subtract",
+    "mul": "multiply",
+    "truediv": "divide",
+    "pow": "power",
+    "matmul": "matmul",
+}
+COMPARISONS = {
+    "lt": "less",
+    "le": "less_equal",
+    "gt": "greater",
+    "ge": "greater_equal",
+    "eq": "equal",
+    "ne": "not_equal",
+}
+NUMPY_NAMES = {"absolute": "abs", "true_divide": "divide", "amax": "max", "amin": "min"}
+
+
+def install(ops: dict) -> None:
+    """Give `Tensor` its operators and methods from a table of operations by name."""
+    for symbol, name in BINARY.items():
+        op = ops[name]
+        setattr(Tensor, f"__{symbol}__", lambda self, other, op=op: op(self, other))
+        setattr(Tensor, f"__r{symbol}__", lambda self, other, op=op: op(_as_array(other), self))
+        setattr(Tensor, f"__i{symbol}__", _refuse_in_place(op, name))
+    for symbol, name in COMPARISONS.items():
+        op = ops[name]
+        setattr(Tensor, f"__{symbol}__", lambda self, other, op=op: op(self, other))
+    for name in METHODS:
+        setattr(Tensor, name, ops[name])
+
+    def reshape(self, *shape):
+        return ops["reshape"](self, shape[0] if len(shape) == 1 else shape)
+
+    def transpose(self, *axes):
+        return ops["transpose"](self, (axes[0] if len(axes) == 1 else axes) or None)
+
+    def getitem(self, index):
+        return ops["getitem"](self, _raw_index(index))
+
+    def array_ufunc(self, ufunc, method, *inputs, **settings):
+        return _through(ops, ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}", inputs, settings)
+
+    def array_function(self, function, types, inputs, settings):
+        return _through(ops, function.__name__, inputs, settings)
+
+    Tensor.reshape, Tensor.transpose, Tensor.__getitem__ = reshape, transpose, getitem
+    Tensor.__array_ufunc__, Tensor.__array_function__ = array_ufunc, array_function
+    Tensor.__neg__, Tensor.__abs__ = (lambda self: ops["negative"](self)), (lambda self: ops["abs"](self))
+    Tensor.__pos__ = lambda self: self
+    Tensor.T = property(lambda self: ops["transpose"](self), doc="The axes in reverse order.")
+    for function in (item, numpy, __array__, __setitem__, __len__, __iter__, __bool__, __float__, __int__, __repr__):
+        setattr(Tensor, function.__name__, function)
+    Tensor.__hash__ = object.__hash__
+    for name in ("shape", "dtype", "ndim", "size"):
+        setattr(Tensor, name, property(lambda self, name=name: getattr(self.data, name), doc=f"`{name}` of the array."))
+
+
+def _as_array(other):
+    return np.asarray(other) if isinstance(other, (list, tuple)) else other
+
+
+def _raw_index(index):
+    if type(index) is tuple:
+        return tuple(_raw_index(part) for part in index)
+    return index.data if type(index) is Tensor else index
+
+
+def _refuse_in_place(op, name):
+    def in_place(self, other):
+        if self.node is not None:
+            raise TypeError(
+                f"in-place {name} on a tensor that is on the tape would change values its gradient needs; write "
+                "y = y + ... for a new tensor, or change a leaf's numbers through w.data outside the computation"
+            )
+        return op(self, other)
+
+    return in_place
+
+
+def _through(ops, name, inputs, settings):
+    op = ops.get(NUMPY_NAMES.get(name, name))
+    if op is None or "out" in settings:
+        raise TypeError(
+            f"np.{name}{' with out=' if 'out' in settings else ''} cannot work on a tensor; see minigen.ops for the "
+            "operations there are, or leave the tape with .detach().numpy()"
+        )
+    return op(*inputs, **settings)
+
+
+def item(self) -> float | int | bool:
+    """The one number of a tensor of size 1, as a Python number."""
+    if self.data.size != 1:
+        raise ValueError(f"item() needs a tensor with one element, got shape {self.data.shape}; reduce or index it first")
+    return self.data.item()
+
+
+def numpy(self) -> np.ndarray:
+    """The raw array, sharing memory. Raises for a tensor on the tape: `detach()` it first."""
+    return self.__array__()
+
+
+def __array__(self, dtype=None, copy=None):
+    if self.node is not None:
+        raise TypeError("this tensor is on the tape and NumPy would lose its gradient; use .detach().numpy() or .data")
+    return np.array(self.data, dtype=dtype, copy=copy) if dtype is not None or copy else self.data
+
+
+def __setitem__(self, index, value):
+    raise TypeError(
+        "a tensor's elements cannot be assigned, because the tape would not know; build the new value with "
+        "minigen.ops.where() or concatenate()"
+    )
+
+
+def __len__(self):
+    return len(self.data)
+
+
+def __iter__(self):
+    return (self[i] for i in range(len(self.data)))
+
+
+def __bool__(self):
+    return bool(self.data)
+
+
+def __float__(self):
+    return float(self.item())
+
+
+def __int__(self):
+    return int(self.item())
+
+
+def __repr__(self):
+    body = np.array2string(self.data, prefix="tensor(", separator=", ")
+    return f"tensor({body}, dtype={self.data.dtype}{', requires_grad=True' if self.node is not None else ''})"

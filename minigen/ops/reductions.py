@@ -1,0 +1,144 @@
+"""Operations over axes: sums, extremes, normalisers, running sums."""
+
+import builtins
+
+import numpy as np
+
+from .. import kernels
+from ..tape import primitive
+from .arithmetic import divide, equal, multiply, sqrt, square, subtract, where
+from .elementwise import exp
+from .shaping import astype, broadcast_to, concatenate, diagonal, expand_dims, flip, getitem, reshape, squeeze
+
+
+def _with_axis(g, x, axis, keepdims):
+    """g with the axes that were summed away put back as length 1."""
+    if keepdims or x.ndim == 0:
+        return g
+    if axis is None:
+        return reshape(g, (1,) * x.ndim)
+    return expand_dims(g, axis)
+
+
+def _spread(g, x, axis, keepdims):
+    return broadcast_to(_with_axis(g, x, axis, keepdims), x.shape)
+
+
+def _sum(x, axis=None, keepdims=False):
+    if axis == 0 and x.ndim == 2 and not keepdims:
+        return kernels.sum_rows(x)
+    return np.sum(x, axis=axis, keepdims=keepdims)
+
+
+sum = primitive("sum", _sum, lambda g, y, x, axis=None, keepdims=False: _spread(g, x, axis, keepdims))
+
+mean = primitive(
+    "mean",
+    lambda x, axis=None, keepdims=False: np.mean(x, axis=axis, keepdims=keepdims),
+    lambda g, y, x, axis=None, keepdims=False: _spread(divide(g, float(x.size // y.size)), x, axis, keepdims),
+)
+
+
+def var(x, axis=None, ddof=0, keepdims=False):
+    """Mean squared distance from the mean; divides by the count less `ddof`."""
+    spread = square(subtract(x, mean(x, axis, True)))
+    total = sum(spread, axis, keepdims)
+    count = x.size // builtins.max(total.size, 1) - ddof
+    if count <= 0:
+        raise ValueError(f"var() of {count + ddof} value(s) with ddof={ddof} has nothing to divide by; use a smaller ddof")
+    return divide(total, float(count))
+
+
+def std(x, axis=None, ddof=0, keepdims=False):
+    """Square root of `var`. Like it in other libraries, its gradient is not finite where all values are equal."""
+    return sqrt(var(x, axis, ddof, keepdims))
+
+
+def _extreme_back(g, y, x, axis=None, keepdims=False):
+    # Equal share for each of the elements that tie for the extreme.
+    hits = astype(equal(x, _with_axis(y, x, axis, keepdims)), x.dtype)
+    share = divide(_with_axis(g, x, axis, keepdims), sum(hits, axis, True))
+    return multiply(hits, share)
+
+
+max = primitive("max", lambda x, axis=None, keepdims=False: np.max(x, axis=axis, keepdims=keepdims), _extreme_back)
+
+min = primitive("min", lambda x, axis=None, keepdims=False: np.min(x, axis=axis, keepdims=keepdims), _extreme_back)
+
+
+def prod(x, axis=None, keepdims=False):
+    """Product over one axis or all, by halving: its derivatives are right also where factors are zero."""
+    shape = x.shape
+    if axis is None:
+        x, axis = reshape(x, (-1,)), 0
+        kept = (1,) * len(shape)
+    else:
+        axis = axis % x.ndim
+        kept = (*shape[:axis], 1, *shape[axis + 1 :])
+    before = (slice(None),) * axis
+    if x.shape[axis] == 0:
+        return broadcast_to(np.ones((), x.dtype), kept if keepdims else tuple(n for i, n in enumerate(kept) if i != axis))
+    while x.shape[axis] > 1:
+        n = x.shape[axis]
+        half = n // 2
+        pairs = multiply(getitem(x, (*before, slice(0, half))), getitem(x, (*before, slice(half, 2 * half))))
+        if n % 2:
+            first = multiply(getitem(pairs, (*before, slice(0, 1))), getitem(x, (*before, slice(n - 1, n))))
+            rest = getitem(pairs, (*before, slice(1, half)))
+            pairs = concatenate([first, rest], axis) if half > 1 else first
+        x = pairs
+    return reshape(x, kept) if keepdims else squeeze(x, axis)
+
+
+def _logsumexp(x, axis=None, keepdims=False):
+    """log of the sum of exp(x), without overflow."""
+    out = kernels.logsumexp(x, tuple(range(x.ndim)) if axis is None else axis)
+    return out if keepdims else np.squeeze(out, axis)
+
+
+logsumexp = primitive(
+    "logsumexp",
+    _logsumexp,
+    lambda g, y, x, axis=None, keepdims=False: multiply(
+        exp(subtract(x, _with_axis(y, x, axis, keepdims))), _with_axis(g, x, axis, keepdims)
+    ),
+)
+
+softmax = primitive(
+    "softmax",
+    lambda x, axis=-1: kernels.softmax(x, axis),
+    lambda g, y, x, axis=-1: multiply(y, subtract(g, sum(multiply(g, y), axis, True))),
+)
+
+log_softmax = primitive(
+    "log_softmax",
+    lambda x, axis=-1: kernels.log_softmax(x, axis),
+    lambda g, y, x, axis=-1: subtract(g, multiply(exp(y), sum(g, axis, True))),
+)
+
+
+def _cumsum_back(g, y, x, axis=None):
+    if axis is None:
+        return reshape(flip(cumsum(flip(g, 0), 0), 0), x.shape)
+    return flip(cumsum(flip(g, axis), axis), axis)
+
+
+cumsum = primitive("cumsum", np.cumsum, _cumsum_back)
+
+
+def _norm(x, axis=None, keepdims=False):
+    """Euclidean length, sqrt(sum x^2), over all elements or over axes. Its derivative at the zero vector is taken as 0."""
+    return np.sqrt(np.sum(x * x, axis=axis, keepdims=keepdims))
+
+
+def _norm_back(g, y, x, axis=None, keepdims=False):
+    length = _with_axis(y, x, axis, keepdims)
+    return multiply(_with_axis(g, x, axis, keepdims), divide(x, where(equal(length, 0.0), 1.0, length)))
+
+
+norm = primitive("norm", _norm, _norm_back)
+
+
+def trace(x, offset=0, axis1=0, axis2=1):
+    """Sum of the diagonal over two axes."""
+    return sum(diagonal(x, offset, axis1, axis2), -1)

@@ -1,0 +1,164 @@
+"""Operations that move numbers without changing them: shapes, axes, pieces, order."""
+
+import numpy as np
+
+from ..tape import primitive
+from .arithmetic import add
+
+reshape = primitive("reshape", np.reshape, lambda g, y, x, shape: reshape(g, x.shape))
+
+
+def _transpose_back(g, y, x, axes=None):
+    return transpose(g, None if axes is None else tuple(int(i) for i in np.argsort([a % x.ndim for a in axes])))
+
+
+transpose = primitive("transpose", np.transpose, _transpose_back)
+
+swapaxes = primitive("swapaxes", np.swapaxes, lambda g, y, x, axis1, axis2: swapaxes(g, axis1, axis2))
+
+expand_dims = primitive("expand_dims", np.expand_dims, lambda g, y, x, axis: reshape(g, x.shape))
+
+squeeze = primitive("squeeze", np.squeeze, lambda g, y, x, axis=None: reshape(g, x.shape))
+
+flip = primitive("flip", np.flip, lambda g, y, x, axis=None: flip(g, axis))
+
+astype = primitive("astype", lambda x, dtype: np.asarray(x).astype(dtype), lambda g, y, x, dtype: astype(g, x.dtype))
+
+# broadcast_to needs no sum in its rule: the tape sums every gradient down to the shape of its argument.
+broadcast_to = primitive("broadcast_to", np.broadcast_to, lambda g, y, x, shape: g)
+
+
+def _sum_to(x, shape):
+    """Sum over the axes along which `shape` was broadcast to the shape of x."""
+    extra = x.ndim - len(shape)
+    stretched = tuple(extra + i for i, n in enumerate(shape) if n == 1 and x.shape[extra + i] != 1)
+    return x.sum(axis=tuple(range(extra)) + stretched, keepdims=True).reshape(shape)
+
+
+sum_to = primitive("sum_to", _sum_to, lambda g, y, x, shape: broadcast_to(g, x.shape))
+
+
+def _check_index(index, ndim):
+    parts = index if type(index) is tuple else (index,)
+    for part in parts:
+        if isinstance(part, (list, np.ndarray)) and np.asarray(part).dtype.kind not in "iu" and np.size(part):
+            raise TypeError(
+                f"an index array must hold integers, got {np.asarray(part).dtype}; "
+                "for a condition use where(), or np.flatnonzero() to turn it into integers"
+            )
+
+
+def _getitem(x, index):
+    _check_index(index, x.ndim)
+    return x[index]
+
+
+def _is_basic(index) -> bool:
+    parts = index if type(index) is tuple else (index,)
+    return not any(isinstance(part, (list, np.ndarray)) for part in parts)
+
+
+def _place(g, index, shape):
+    """Zeros of the given shape with g added at an index; where the index repeats, the values add up."""
+    out = np.zeros(shape, np.asarray(g).dtype)
+    if _is_basic(index):
+        out[index] = g
+    else:
+        np.add.at(out, index, g)
+    return out
+
+
+getitem = primitive("getitem", _getitem, lambda g, y, x, index: place(g, index, x.shape))
+
+place = primitive("place", _place, lambda u, y, g, index, shape: getitem(u, index))
+
+
+def _place_along_axis(g, indices, axis, shape):
+    """Zeros of the given shape with g added at the indices along one axis."""
+    out = np.zeros(shape, g.dtype)
+    grid = list(np.ogrid[tuple(slice(n) for n in indices.shape)])
+    grid[axis] = indices
+    np.add.at(out, tuple(grid), g)
+    return out
+
+
+take_along_axis = primitive(
+    "take_along_axis",
+    lambda x, indices, axis: np.take_along_axis(x, np.asarray(indices), axis),
+    lambda g, y, x, indices, axis: place_along_axis(g, indices, axis, x.shape),
+)
+
+place_along_axis = primitive(
+    "place_along_axis",
+    _place_along_axis,
+    lambda u, y, g, indices, axis, shape: take_along_axis(u, indices, axis),
+)
+
+argsort = primitive("argsort", lambda x, axis=-1: np.argsort(x, axis=axis, kind="stable"), None)
+
+
+def sort(x, axis=-1):
+    """Values in increasing order along one axis."""
+    return take_along_axis(x, argsort(x, axis), axis)
+
+
+def _concatenate_back(wants, g, y, *arrays, axis=0):
+    before, at = (slice(None),) * (axis % y.ndim), 0
+    for want, array in zip(wants, arrays):
+        width = array.shape[axis]
+        yield getitem(g, (*before, slice(at, at + width))) if want else None
+        at += width
+
+
+_concatenate = primitive(
+    "concatenate", lambda *arrays, axis=0: np.concatenate(arrays, axis=axis), joint=_concatenate_back
+)
+
+
+def concatenate(arrays, axis=0):
+    """Join a sequence of arrays along an axis that they have."""
+    return _concatenate(*arrays, axis=axis)
+
+
+def stack(arrays, axis=0):
+    """Join a sequence of arrays of one shape along a new axis."""
+    return _concatenate(*(expand_dims(array, axis) for array in arrays), axis=axis)
+
+
+def split(x, sections, axis=0):
+    """Cut x into a list: `sections` equal parts, or at the given positions."""
+    length = x.shape[axis]
+    if isinstance(sections, int):
+        if sections < 1 or length % sections:
+            raise ValueError(
+                f"split() cannot cut an axis of length {length} into {sections} equal parts; "
+                "choose a divisor or give a list of positions"
+            )
+        sections = range(length // sections, length, length // sections)
+    cuts = [0, *sections, length]
+    before = (slice(None),) * (axis % x.ndim)
+    return [getitem(x, (*before, slice(start, stop))) for start, stop in zip(cuts[:-1], cuts[1:])]
+
+
+def pad(x, pad_width, value=0.0):
+    """x with a border of a constant. `pad_width` as in NumPy: one number, (before, after), or one such pair per axis."""
+    widths = np.broadcast_to(pad_width, (x.ndim, 2)).tolist()
+    if any(width < 0 for pair in widths for width in pair):
+        raise ValueError(f"pad() got pad_width {pad_width}; widths must be 0 or more: to cut, use an index")
+    shape = tuple(n + before + after for n, (before, after) in zip(x.shape, widths))
+    index = tuple(slice(before, before + n) for n, (before, _) in zip(x.shape, widths))
+    padded = place(x, index, shape)
+    if value == 0:
+        return padded
+    border = np.full(shape, value, x.dtype)
+    border[index] = 0
+    return add(padded, border)
+
+
+def diagonal(x, offset=0, axis1=0, axis2=1):
+    """The diagonal over two axes, as the last axis of the result."""
+    axes = [i for i in range(x.ndim) if i not in (axis1 % x.ndim, axis2 % x.ndim)]
+    rows, columns = x.shape[axis1], x.shape[axis2]
+    down, right = max(-offset, 0), max(offset, 0)
+    at = np.arange(max(min(rows - down, columns - right), 0))
+    return getitem(transpose(x, (*axes, axis1, axis2)), (Ellipsis, at + down, at + right))

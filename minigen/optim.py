@@ -1,0 +1,252 @@
+"""How parameters learn: optimisers over the flat buffer, learning-rate schedules, clipping, weight averaging.
+
+An optimiser takes a module, reads the gradients that `loss.backward()` left in its buffer, and changes the weights with
+one kernel call. `lr` is a number or a schedule: a function of the number of steps done so far.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from contextlib import contextmanager
+
+import numpy as np
+
+from . import kernels
+from .nn.module import Module
+
+Schedule = Callable[[int], float]
+
+
+def _check_positive(value, name: str, caller: str, zero: bool = False) -> float:
+    if not isinstance(value, (int, float, np.floating, np.integer)) or not (value >= 0 if zero else value > 0):
+        raise ValueError(f"{caller} got {name}={value!r}; expected a {'number of 0 or more' if zero else 'positive number'}")
+    return value
+
+
+class Optimizer:
+    """What the optimisers share: the module, the step count, and moment vectors as long as the parameters."""
+
+    moment_names: tuple[str, ...] = ()
+
+    def __init__(self, module: Module, lr: float | Schedule):
+        if not isinstance(module, Module):
+            raise TypeError(
+                f"{type(self).__name__} got a {type(module).__name__}; expected a module, such as nn.MLP(...): put loose "
+                "parameters into a Module as attributes"
+            )
+        if not callable(lr):
+            _check_positive(lr, "lr", type(self).__name__)
+        self.module, self.lr, self.steps = module, lr, 0
+        data = module.flat().data
+        self.moments = {name: np.zeros_like(data) for name in self.moment_names}
+
+    def current_lr(self) -> float:
+        """The learning rate of the next step."""
+        return float(self.lr(self.steps) if callable(self.lr) else self.lr)
+
+    def zero_grad(self) -> None:
+        """Set the gradients to zero; call it before each `backward`."""
+        self.module.flat().grad.fill(0)
+
+    def step(self) -> None:
+        """Change the weights by one step along the gradients."""
+        flat, lr = self.module.flat(), self.current_lr()
+        if any(moment.shape != flat.data.shape for moment in self.moments.values()):
+            raise ValueError(
+                f"{type(self).__name__}: the network had {next(iter(self.moments.values())).size} parameters when the "
+                f"optimiser was made and has {flat.data.size} now; make the optimiser after the network is complete"
+            )
+        self.steps += 1
+        self._update(flat.data, flat.grad, lr)
+        flat.changed()
+
+    def _update(self, w: np.ndarray, g: np.ndarray, lr: float) -> None:
+        raise NotImplementedError
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        """Step count and moment vectors, copied."""
+        return {"steps": np.array(self.steps), **{name: moment.copy() for name, moment in self.moments.items()}}
+
+    def load_state_dict(self, state: Mapping[str, np.ndarray]) -> None:
+        """Take over a state; nothing is changed unless all of it fits. Raises ValueError naming what does not."""
+        expected = {"steps", *self.moments}
+        if set(state) != expected:
+            raise ValueError(
+                f"{type(self).__name__} keeps {sorted(expected)}, the state has {sorted(state)}; "
+                "load it into the kind of optimiser that saved it"
+            )
+        for name, moment in self.moments.items():
+            if np.shape(state[name]) != moment.shape:
+                raise ValueError(
+                    f"{type(self).__name__}: {name} has shape {moment.shape}, the state has {np.shape(state[name])}; "
+                    "the network must be the one that was saved"
+                )
+        for name, moment in self.moments.items():
+            moment[...] = state[name]
+        self.steps = int(state["steps"])
+
+
+class SGD(Optimizer):
+    """Gradient descent with momentum: v = momentum v + g; w -= lr v (Sutskever et al., 2013, for Nesterov's form)."""
+
+    moment_names = ("velocity",)
+
+    def __init__(
+        self,
+        module: Module,
+        lr: float | Schedule = 0.01,
+        *,
+        momentum: float = 0.0,
+        nesterov: bool = False,
+        weight_decay: float = 0.0,
+    ):
+        super().__init__(module, lr)
+        if not 0 <= momentum < 1:
+            raise ValueError(f"SGD got momentum={momentum!r}; expected a number in [0, 1)")
+        if nesterov and momentum == 0:
+            raise ValueError("SGD got nesterov=True with momentum=0; Nesterov's look-ahead needs a positive momentum")
+        self.momentum, self.nesterov = momentum, nesterov
+        self.weight_decay = _check_positive(weight_decay, "weight_decay", "SGD", zero=True)
+
+    def _update(self, w, g, lr):
+        kernels.sgd(w, g, self.moments["velocity"], lr, self.momentum, self.weight_decay, self.nesterov)
+
+
+class RMSprop(Optimizer):
+    """Steps divided by the running root mean square of the gradient (Tieleman and Hinton, 2012)."""
+
+    moment_names = ("square",)
+
+    def __init__(self, module: Module, lr: float | Schedule = 0.01, *, alpha: float = 0.99, eps: float = 1e-8):
+        super().__init__(module, lr)
+        if not 0 <= alpha < 1:
+            raise ValueError(f"RMSprop got alpha={alpha!r}; expected a number in [0, 1)")
+        self.alpha, self.eps = alpha, _check_positive(eps, "eps", "RMSprop")
+
+    def _update(self, w, g, lr):
+        kernels.rmsprop(w, g, self.moments["square"], lr, self.alpha, self.eps)
+
+
+class Adam(Optimizer):
+    """Adaptive moments (Kingma and Ba, 2015, algorithm 1). `weight_decay` is added to the gradient."""
+
+    moment_names = ("mean", "square")
+    decoupled = False
+
+    def __init__(
+        self,
+        module: Module,
+        lr: float | Schedule = 1e-3,
+        *,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+    ):
+        name = type(self).__name__
+        super().__init__(module, lr)
+        if len(betas) != 2 or not all(0 <= beta < 1 for beta in betas):
+            raise ValueError(f"{name} got betas={betas!r}; expected two numbers in [0, 1)")
+        self.betas, self.eps = betas, _check_positive(eps, "eps", name)
+        self.weight_decay = _check_positive(weight_decay, "weight_decay", name, zero=True)
+
+    def _update(self, w, g, lr):
+        beta1, beta2 = self.betas
+        l2, decay = (0.0, lr * self.weight_decay) if self.decoupled else (self.weight_decay, 0.0)
+        kernels.adam(
+            w,
+            g,
+            self.moments["mean"],
+            self.moments["square"],
+            lr / (1 - beta1**self.steps),
+            beta1,
+            beta2,
+            self.eps,
+            1 / math.sqrt(1 - beta2**self.steps),
+            l2,
+            decay,
+        )
+
+
+class AdamW(Adam):
+    """Adam whose weight decay shrinks the weights directly (Loshchilov and Hutter, 2019, algorithm 2)."""
+
+    decoupled = True
+
+    def __init__(self, module: Module, lr: float | Schedule = 1e-3, *, weight_decay: float = 0.01, **settings):
+        super().__init__(module, lr, weight_decay=weight_decay, **settings)
+
+
+def cosine_decay(lr: float, steps: int, *, warmup: int = 0, final: float = 0.0) -> Schedule:
+    """From `lr` to `final` along half a cosine over `steps` steps, after a linear warm-up (Loshchilov and Hutter, 2017)."""
+    _check_positive(lr, "lr", "cosine_decay")
+    if not 0 <= warmup < steps:
+        raise ValueError(f"cosine_decay got warmup={warmup} and steps={steps}; expected 0 <= warmup < steps")
+
+    def schedule(step: int) -> float:
+        if step < warmup:
+            return lr * (step + 1) / warmup
+        done = min(1.0, (step - warmup) / (steps - warmup))
+        return final + (lr - final) * (1 + math.cos(math.pi * done)) / 2
+
+    return schedule
+
+
+def exponential_decay(lr: float, half_life: int) -> Schedule:
+    """`lr` halved every `half_life` steps, smoothly."""
+    _check_positive(lr, "lr", "exponential_decay")
+    _check_positive(half_life, "half_life", "exponential_decay")
+    return lambda step: lr * 0.5 ** (step / half_life)
+
+
+def step_decay(lr: float, every: int, factor: float = 0.1) -> Schedule:
+    """`lr` times `factor` after every `every` steps."""
+    _check_positive(lr, "lr", "step_decay")
+    _check_positive(every, "every", "step_decay")
+    return lambda step: lr * factor ** (step // every)
+
+
+def clip_grad_norm(module: Module, max_norm: float) -> float:
+    """Scale all gradients so that their joint Euclidean norm is at most `max_norm`; returns the norm before."""
+    _check_positive(max_norm, "max_norm", "clip_grad_norm")
+    grad = module.flat().grad
+    norm = math.sqrt(float(np.dot(grad, grad)))
+    if norm > max_norm:
+        grad *= max_norm / norm
+    return norm
+
+
+class WeightAverage:
+    """Running average of a module's weights: average += (1 - decay) (weights - average) at each `update`.
+
+    The first update takes the weights as they are. `with average.applied(): ...` runs the module with the averaged weights.
+    """
+
+    def __init__(self, module: Module, decay: float = 0.999):
+        if not 0 <= decay < 1:
+            raise ValueError(f"WeightAverage got decay={decay!r}; expected a number in [0, 1)")
+        self.module, self.decay = module, decay
+        self.average: np.ndarray | None = None
+
+    def update(self) -> None:
+        """Take the current weights into the average."""
+        weights = self.module.flat().data
+        if self.average is None:
+            self.average = weights.copy()
+        else:
+            self.average += (1 - self.decay) * (weights - self.average)
+
+    @contextmanager
+    def applied(self):
+        """Inside the block the module has the averaged weights; afterwards its own again."""
+        if self.average is None:
+            raise ValueError("WeightAverage has no average yet; call update() after each training step")
+        flat = self.module.flat()
+        own = flat.data.copy()
+        flat.data[...] = self.average
+        flat.changed()
+        try:
+            yield self.module
+        finally:
+            flat.data[...] = own
+            flat.changed()

@@ -1,0 +1,393 @@
+"""Reverse-mode automatic differentiation: tensors, the tape they leave behind, and the sweep back over it.
+
+An operation is made by `primitive`. Called on raw arrays it just computes; called on tensors it also records a `Node`.
+Its rules of differentiation are written in operations again, so a sweep that hands them raw arrays gives numbers and a
+sweep that hands them tensors (`create_graph=True`) records itself: gradients of gradients need nothing more.
+
+The survey by Baydin et al. (2018), "Automatic differentiation in machine learning", section 3.2, has the mathematics.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import contextmanager
+from heapq import heappop, heappush
+from itertools import count
+
+import numpy as np
+
+OPERATIONS: dict[str, Callable] = {}  # every primitive by its name
+
+_ids = count()
+_recording = True
+_watcher: Watcher | None = None
+
+
+class Node:
+    """One step of a computation: the operation, its raw inputs, the nodes those came from, and the raw result.
+
+    A leaf (a tensor made with `requires_grad=True`) has no operation; it keeps the gradient that `backward` adds up.
+    A node never refers to the tensor it belongs to, so there are no reference cycles.
+    """
+
+    __slots__ = ("gradient", "id", "line", "op", "parents", "raw", "static", "value")
+
+    def __init__(self, op, raw, static, parents, value):
+        self.op, self.raw, self.static, self.parents, self.value = op, raw, static, parents, value
+        self.id = next(_ids)
+
+
+class Tensor:
+    """A NumPy array that remembers how it was computed. Make one with `minigen.tensor`.
+
+    `data` is the raw array. `node` is its place on the tape, None for a constant. Operators, methods and NumPy's
+    functions are given to this class by `minigen.ops`.
+    """
+
+    __slots__ = ("data", "node")
+
+    def __init__(self, data: np.ndarray, node: Node | None = None):
+        self.data, self.node = data, node
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether a gradient can flow to or through this tensor."""
+        return self.node is not None
+
+    @property
+    def grad(self) -> np.ndarray | None:
+        """The gradient that `backward` has added up on this leaf, a raw array of its shape; None before the first."""
+        return self.node.gradient if self.node is not None and self.node.op is None else None
+
+    @grad.setter
+    def grad(self, value: np.ndarray | None) -> None:
+        if self.node is None or self.node.op is not None:
+            raise ValueError("grad can be set only on a leaf: a tensor made with requires_grad=True")
+        self.node.gradient = value
+
+    def detach(self) -> Tensor:
+        """The same values as a constant: no gradient flows through it. Shares memory with this tensor."""
+        return Tensor(self.data)
+
+    def backward(self) -> None:
+        """Add the gradient of this scalar to `.grad` of every leaf it was computed from."""
+        root = _scalar_root(self, "backward()")
+        if root is None:
+            raise ValueError(
+                "backward(): this value does not depend on any tensor that requires a gradient; make the inputs to "
+                "learn with minigen.tensor(data, requires_grad=True) and compute the loss outside no_grad()"
+            )
+        for leaf, gradient in _sweep(root, np.ones_like(root.value), None, False):
+            if leaf.gradient is None:
+                leaf.gradient = np.array(gradient, dtype=leaf.value.dtype)
+            else:
+                np.add(leaf.gradient, gradient, out=leaf.gradient)
+
+
+def tensor(data, requires_grad: bool = False) -> Tensor:
+    """A tensor holding a copy of `data` (array, number or nested list).
+
+    Python floats become float32; float32 and float64 arrays keep their dtype. With `requires_grad` it is a leaf of the
+    tape, which takes floats only.
+
+    Raises TypeError for data that are not real numbers, and for integers that ask for a gradient.
+    """
+    if type(data) is Tensor:
+        data = data.data
+    try:
+        array = np.array(data)
+    except ValueError as error:
+        raise TypeError(f"tensor() got rows of unequal length: {error}; give every row the same length") from None
+    if array.dtype.kind not in "fiub" or array.dtype == np.float16:
+        raise TypeError(
+            f"tensor() got data of type {array.dtype}; expected real numbers: float32, float64, integers or booleans"
+        )
+    if array.dtype.kind == "f" and not isinstance(data, (np.ndarray, np.generic)):
+        array = array.astype(np.float32)
+    if not requires_grad:
+        return Tensor(array)
+    if array.dtype.kind != "f":
+        raise TypeError(
+            f"tensor() got {array.dtype} with requires_grad=True; a gradient needs floating-point numbers: "
+            "write 1.0 for 1, or convert with .astype(np.float32)"
+        )
+    return leaf(array)
+
+
+def leaf(array: np.ndarray, gradient: np.ndarray | None = None) -> Tensor:
+    """A leaf tensor on this very array (no copy); `gradient`, if given, is where `backward` adds."""
+    node = Node(None, (), None, (), array)
+    node.gradient = gradient
+    return Tensor(array, node)
+
+
+def mark_changed(leaves: Iterable[Tensor]) -> None:
+    """Say that these leaves were changed in place: a graph recorded before can no longer be swept, and says so."""
+    for each in leaves:
+        each.node.id = next(_ids)
+
+
+class Watcher:
+    """Sees every operation as it runs. The finder of NaN is one."""
+
+    def run(self, op: Callable, raw: Sequence, static: dict):
+        """Compute the operation; the default just does."""
+        return op.forward(*raw, **static)
+
+    def recorded(self, node: Node) -> None:
+        """A node has been put on the tape."""
+
+    def contributed(self, node: Node, index: int, gradient) -> None:
+        """The rule of `node` has given the gradient of its argument `index`."""
+
+
+@contextmanager
+def watch(watcher: Watcher):
+    """Let `watcher` see every operation inside the block."""
+    global _watcher
+    before, _watcher = _watcher, watcher
+    try:
+        yield watcher
+    finally:
+        _watcher = before
+
+
+@contextmanager
+def no_grad():
+    """Inside the block nothing is put on the tape; usable as a decorator too."""
+    global _recording
+    before, _recording = _recording, False
+    try:
+        yield
+    finally:
+        _recording = before
+
+
+def primitive(name: str, forward: Callable, *rules: Callable | None, joint: Callable | None = None) -> Callable:
+    """Make a differentiable operation `op(*args, **static)` from a function on raw arrays.
+
+    Parameters
+    ----------
+    name : what errors and the table of operations call it.
+    forward : raw arrays -> raw array.
+    rules : one for each argument that can have a gradient, `rule(g, y, *args, **static)`: from the gradient g of the
+        result y to the gradient of that argument. None says that this derivative is zero everywhere. A rule uses only
+        operations, so that it can be differentiated again; it need not undo broadcasting.
+    joint : instead of `rules`, one function for operations whose gradients share work or that take any number of
+        arguments, `joint(wants, g, y, *args, **static)`: a gradient or None per argument; `wants` says which are needed.
+    """
+
+    def op(*args, **static):
+        for arg in args:
+            if type(arg) is Tensor:
+                return _apply(op, args, static)
+        return forward(*args, **static) if _watcher is None else _watcher.run(op, args, static)
+
+    if name in OPERATIONS:
+        raise ValueError(f"there is an operation named {name!r} already; choose another name")
+    op.__name__ = op.__qualname__ = name
+    op.__doc__ = forward.__doc__
+    op.forward, op.rules, op.joint = forward, rules, joint
+    OPERATIONS[name] = op
+    return op
+
+
+def _apply(op, args, static):
+    """Run an operation of which at least one argument is a tensor, and record it if a gradient may flow."""
+    raw, parents, dtype, plain, on_tape = [], [], None, True, False
+    for arg in args:
+        node = None
+        if type(arg) is Tensor:
+            arg, node = arg.data, arg.node
+            if node is not None:
+                on_tape = True
+        raw.append(arg)
+        parents.append(node)
+        if type(arg) is np.ndarray:
+            if dtype is None:
+                dtype = arg.dtype
+            elif dtype is not arg.dtype:
+                plain = False
+        elif type(arg) not in _PLAIN:
+            plain = False
+    if not plain:
+        raw = _settle_dtypes(op, args, raw)
+    try:
+        value = op.forward(*raw, **static) if _watcher is None else _watcher.run(op, raw, static)
+    except (ValueError, IndexError, TypeError) as error:
+        raise _explained(op, raw, error) from error
+    if type(value) is not np.ndarray:
+        value = np.asarray(value)
+    if not (on_tape and _recording and value.dtype.kind == "f"):
+        return Tensor(value)
+    node = Node(op, raw, static, parents, value)
+    if _watcher is not None:
+        _watcher.recorded(node)
+    return Tensor(value, node)
+
+
+_PLAIN = {float, int, bool, type(None), tuple, str, slice}
+
+
+def _settle_dtypes(op, args, raw):
+    """Give plain arrays and integer tensors the dtype of the floating tensors beside them; refuse two floating dtypes.
+
+    Only arguments with a rule take part: an index or a condition stays what it is.
+    """
+    operands = [i for i in range(len(args)) if op.joint or (i < len(op.rules) and op.rules[i] is not None)]
+    dtypes = {raw[i].dtype for i in operands if type(args[i]) is Tensor and raw[i].dtype.kind == "f"}
+    if len(dtypes) > 1:
+        raise TypeError(
+            f"{op.__name__}() got tensors of two dtypes, {' and '.join(sorted(map(str, dtypes)))}; "
+            "convert one of them with .astype()"
+        )
+    if dtypes:
+        (dtype,) = dtypes
+        for i in operands:
+            if isinstance(raw[i], (np.ndarray, np.generic, list)):
+                raw[i] = np.asarray(raw[i], dtype=dtype)
+    return raw
+
+
+def _explained(op, raw, error):
+    """The same kind of error, with the operation and what it was given."""
+    if getattr(error, "explained", False):
+        return error
+    kind = next(kind for kind in (IndexError, ValueError, TypeError) if isinstance(error, kind))
+    given = ", ".join(f"array of shape {a.shape}" if isinstance(a, np.ndarray) else repr(a)[:60] for a in raw)
+    explained = kind(f"{op.__name__}() cannot use ({given}): {error}")
+    explained.explained = True
+    return explained
+
+
+def grad(y: Tensor, xs: Tensor | Sequence[Tensor], create_graph: bool = False):
+    """Gradient of the scalar `y` by `xs`: one tensor for one tensor, a list for a sequence.
+
+    With `create_graph` the result is itself on the tape and can be differentiated again. Leaves' `.grad` are not touched.
+
+    Raises ValueError if y is not a scalar or does not depend on one of xs, TypeError if an x is not a tensor.
+    """
+    single = type(xs) is Tensor
+    targets = [xs] if single else list(xs)
+    for i, x in enumerate(targets):
+        if type(x) is not Tensor:
+            raise TypeError(f"grad() by argument {i}, a {type(x).__name__}: it must be a Tensor; make it with minigen.tensor")
+        if x.node is None:
+            raise ValueError(
+                f"grad() by argument {i} of shape {x.data.shape}, which does not require a gradient: "
+                "make it with minigen.tensor(data, requires_grad=True) before computing y"
+            )
+    root = _scalar_root(y, "grad()")
+    wanted = {x.node.id for x in targets}
+    needed = _between(root, wanted) if root is not None else set()
+    for i, x in enumerate(targets):
+        if root is None or (x.node.id not in needed):
+            raise ValueError(
+                f"grad(): y does not depend on argument {i} of shape {x.data.shape}; "
+                "was y computed from another tensor, under no_grad(), or through detach()?"
+            )
+    seed = np.ones_like(root.value)
+    found = {
+        node.id: gradient
+        for node, gradient in _sweep(root, Tensor(seed) if create_graph else seed, needed, create_graph, wanted)
+    }
+    results = [_as_result(found.get(x.node.id), x) for x in targets]
+    return results[0] if single else results
+
+
+def _as_result(gradient, x: Tensor) -> Tensor:
+    if type(gradient) is Tensor:
+        return gradient
+    # A copy: the sweep may hand the same array, or a read-only view of it, to several inputs.
+    return Tensor(np.zeros_like(x.data) if gradient is None else np.array(gradient, dtype=x.data.dtype))
+
+
+def _scalar_root(y, caller: str) -> Node | None:
+    if type(y) is not Tensor:
+        raise TypeError(f"{caller} needs a Tensor, got {type(y).__name__}")
+    if y.data.size != 1:
+        raise ValueError(
+            f"{caller} needs a scalar, got shape {y.data.shape}; reduce it first, for example with .sum() or .mean()"
+        )
+    if y.data.dtype.kind != "f":
+        raise TypeError(f"{caller} needs a floating-point scalar, got {y.data.dtype}")
+    return y.node
+
+
+def _between(root: Node, wanted: set[int]) -> set[int]:
+    """Ids of the nodes that lie on a path from `root` down to one of the wanted ids."""
+    first = min(wanted)
+    ancestors, stack = {root.id: root}, [root]
+    while stack:
+        for parent in stack.pop().parents:
+            if parent is not None and parent.id >= first and parent.id not in ancestors:
+                ancestors[parent.id] = parent
+                stack.append(parent)
+    needed: set[int] = set()
+    for id in sorted(ancestors):
+        if id in wanted or any(parent is not None and parent.id in needed for parent in ancestors[id].parents):
+            needed.add(id)
+    return needed
+
+
+def _sweep(root: Node, seed, needed: set[int] | None, create_graph: bool, wanted: set[int] | None = None):
+    """Walk back from `root` in decreasing order of ids; yield `(node, gradient)` for leaves, or for the wanted ids.
+
+    Ids increase along the computation, so when a node comes off the heap all that was computed from it is done and its
+    gradient is complete. `needed` limits the walk; None walks everywhere.
+    """
+    add, sum_to = OPERATIONS["add"], OPERATIONS["sum_to"]
+    gradients = {root.id: seed}
+    heap = [(-root.id, root)]
+    while heap:
+        _, node = heappop(heap)
+        g = gradients.pop(node.id)
+        if node.op is None if wanted is None else node.id in wanted:
+            yield node, g
+        op, parents = node.op, node.parents
+        if op is None:
+            continue
+        if needed is None:
+            wants = [parent is not None for parent in parents]
+        else:
+            wants = [parent is not None and parent.id in needed for parent in parents]
+            if True not in wants:
+                continue
+        if create_graph:
+            y = Tensor(node.value, node)
+            args = [a if parent is None else Tensor(a, parent) for a, parent in zip(node.raw, parents)]
+        else:
+            y, args = node.value, node.raw
+        if op.joint is not None:
+            contributions = op.joint(wants, g, y, *args, **node.static)
+        else:
+            contributions = _by_rules(op, wants, g, y, args, node.static)
+        for index, contribution in enumerate(contributions):
+            parent = parents[index]
+            if contribution is None or parent is None:
+                continue
+            if _watcher is not None:
+                _watcher.contributed(node, index, contribution)
+            if parent.id >= node.id:
+                raise ValueError(
+                    f"a parameter of shape {parent.value.shape} was changed after {op.__name__}() had used it, so its "
+                    "gradient would be wrong; compute the loss again after each optimiser step"
+                )
+            if contribution.shape != parent.value.shape:
+                contribution = sum_to(contribution, parent.value.shape)
+            if parent.id in gradients:
+                gradients[parent.id] = add(gradients[parent.id], contribution)
+            else:
+                gradients[parent.id] = contribution
+                heappush(heap, (-parent.id, parent))
+
+
+def _by_rules(op, wants, g, y, args, static):
+    if True in wants[len(op.rules) :]:
+        raise NotImplementedError(
+            f"{op.__name__}() has no derivative by its argument {wants.index(True, len(op.rules))}; give primitive() a "
+            "rule for it, or detach() that argument"
+        )
+    return [
+        rule(g, y, *args, **static) if want and rule is not None else None for rule, want in zip(op.rules, wants)
+    ]
