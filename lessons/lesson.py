@@ -1,6 +1,6 @@
 """What the lessons share: reading the command line, saving a figure, stating a claim.
 
-A lesson starts with `lesson = Lesson(__file__)`, takes `lesson.quick` and `lesson.rng`, and ends with `lesson.end()`.
+A lesson starts with `lesson = Lesson("NN_name")`, takes `lesson.quick` and `lesson.rng`, and ends with `lesson.end()`.
 """
 
 import argparse
@@ -18,8 +18,8 @@ class Lesson:
     comes from, `out` (Path) is where the figures go.
     """
 
-    def __init__(self, file: str):
-        self.name = Path(file).stem
+    def __init__(self, name: str):
+        self.name = name
         parser = argparse.ArgumentParser(prog=self.name, description=f"minigen lesson {self.name}")
         parser.add_argument("--quick", action="store_true", help="fewer steps, the same claims where they can hold")
         parser.add_argument("--seed", type=int, default=0, help="seed of the random generator (default 0)")

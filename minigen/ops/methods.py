@@ -58,7 +58,7 @@ def install(ops: dict) -> None:
     Tensor.__neg__, Tensor.__abs__ = (lambda self: ops["negative"](self)), (lambda self: ops["abs"](self))
     Tensor.__pos__ = lambda self: self
     Tensor.T = property(lambda self: ops["transpose"](self), doc="The axes in reverse order.")
-    for function in (item, numpy, __array__, __setitem__, __len__, __iter__, __bool__, __float__, __int__, __repr__):
+    for function in (item, numpy, __array__, __setitem__, __len__, __iter__, __bool__, __float__, __int__, __format__, __repr__):
         setattr(Tensor, function.__name__, function)
     Tensor.__hash__ = object.__hash__
     for name in ("shape", "dtype", "ndim", "size"):
@@ -88,6 +88,8 @@ def _refuse_in_place(op, name):
 
 
 def _through(ops, name, inputs, settings):
+    if name in ("shape", "ndim", "size"):
+        return getattr(inputs[0], name)
     op = ops.get(NUMPY_NAMES.get(name, name))
     if op is None or "out" in settings:
         raise TypeError(
@@ -140,6 +142,10 @@ def __float__(self):
 
 def __int__(self):
     return int(self.item())
+
+
+def __format__(self, spec):
+    return format(self.item(), spec) if spec else repr(self)
 
 
 def __repr__(self):
