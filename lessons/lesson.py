@@ -44,7 +44,7 @@ class Lesson:
         path = self.out / f"{self.name}{suffix}.png"
         fig.savefig(path, dpi=130, bbox_inches="tight")
         print(f"figure: {path}")
-        if self.show:
+        if self.show or "ipykernel" in sys.modules:
             plt.show()
         plt.close(fig)
         return path

@@ -20,7 +20,14 @@ Schedule = Callable[[int], float]
 
 def _check_positive(value, name: str, caller: str, zero: bool = False) -> float:
     if not isinstance(value, (int, float, np.floating, np.integer)) or not (value >= 0 if zero else value > 0):
-        raise ValueError(f"{caller} got {name}={value!r}; expected a {'number of 0 or more' if zero else 'positive number'}")
+        expected = "number of 0 or more" if zero else "positive number"
+        raise ValueError(f"{caller} got {name}={value!r}; expected a {expected}")
+    return value
+
+
+def _check_fraction(value, name: str, caller: str) -> float:
+    if not isinstance(value, (int, float, np.floating, np.integer)) or not 0 <= value < 1:
+        raise ValueError(f"{caller} got {name}={value!r}; expected a number in [0, 1)")
     return value
 
 
@@ -32,8 +39,8 @@ class Optimizer:
     def __init__(self, module: Module, lr: float | Schedule):
         if not isinstance(module, Module):
             raise TypeError(
-                f"{type(self).__name__} got a {type(module).__name__}; expected a module, such as nn.MLP(...): put loose "
-                "parameters into a Module as attributes"
+                f"{type(self).__name__} got a {type(module).__name__}; expected a module, such as nn.MLP(...): put "
+                "loose parameters into a Module as attributes"
             )
         if not callable(lr):
             _check_positive(lr, "lr", type(self).__name__)
@@ -52,11 +59,13 @@ class Optimizer:
     def step(self) -> None:
         """Change the weights by one step along the gradients."""
         flat, lr = self.module.flat(), self.current_lr()
-        if any(moment.shape != flat.data.shape for moment in self.moments.values()):
-            raise ValueError(
-                f"{type(self).__name__}: the network had {next(iter(self.moments.values())).size} parameters when the "
-                f"optimiser was made and has {flat.data.size} now; make the optimiser after the network is complete"
-            )
+        for moment in self.moments.values():
+            if moment.shape != flat.data.shape or moment.dtype != flat.data.dtype:
+                raise ValueError(
+                    f"{type(self).__name__}: the network had {moment.size} {moment.dtype} parameters when the "
+                    f"optimiser was made and has {flat.data.size} {flat.data.dtype} now; make the optimiser after the "
+                    "network is complete"
+                )
         self.steps += 1
         self._update(flat.data, flat.grad, lr)
         flat.changed()
@@ -82,9 +91,13 @@ class Optimizer:
                     f"{type(self).__name__}: {name} has shape {moment.shape}, the state has {np.shape(state[name])}; "
                     "the network must be the one that was saved"
                 )
+        steps = np.asarray(state["steps"])
+        if steps.shape != () or steps.dtype.kind not in "iu" or steps < 0:
+            raise ValueError(f"{type(self).__name__}: steps is {state['steps']!r}, expected a whole number, 0 or more")
+        given = {name: np.asarray(state[name], moment.dtype) for name, moment in self.moments.items()}
         for name, moment in self.moments.items():
-            moment[...] = state[name]
-        self.steps = int(state["steps"])
+            moment[...] = given[name]
+        self.steps = int(steps)
 
 
 class SGD(Optimizer):
@@ -102,8 +115,7 @@ class SGD(Optimizer):
         weight_decay: float = 0.0,
     ):
         super().__init__(module, lr)
-        if not 0 <= momentum < 1:
-            raise ValueError(f"SGD got momentum={momentum!r}; expected a number in [0, 1)")
+        _check_fraction(momentum, "momentum", "SGD")
         if nesterov and momentum == 0:
             raise ValueError("SGD got nesterov=True with momentum=0; Nesterov's look-ahead needs a positive momentum")
         self.momentum, self.nesterov = momentum, nesterov
@@ -120,9 +132,7 @@ class RMSprop(Optimizer):
 
     def __init__(self, module: Module, lr: float | Schedule = 0.01, *, alpha: float = 0.99, eps: float = 1e-8):
         super().__init__(module, lr)
-        if not 0 <= alpha < 1:
-            raise ValueError(f"RMSprop got alpha={alpha!r}; expected a number in [0, 1)")
-        self.alpha, self.eps = alpha, _check_positive(eps, "eps", "RMSprop")
+        self.alpha, self.eps = _check_fraction(alpha, "alpha", "RMSprop"), _check_positive(eps, "eps", "RMSprop")
 
     def _update(self, w, g, lr):
         kernels.rmsprop(w, g, self.moments["square"], lr, self.alpha, self.eps)
@@ -145,9 +155,10 @@ class Adam(Optimizer):
     ):
         name = type(self).__name__
         super().__init__(module, lr)
-        if len(betas) != 2 or not all(0 <= beta < 1 for beta in betas):
+        if not isinstance(betas, (tuple, list)) or len(betas) != 2:
             raise ValueError(f"{name} got betas={betas!r}; expected two numbers in [0, 1)")
-        self.betas, self.eps = betas, _check_positive(eps, "eps", name)
+        self.betas = tuple(_check_fraction(beta, "a beta", name) for beta in betas)
+        self.eps = _check_positive(eps, "eps", name)
         self.weight_decay = _check_positive(weight_decay, "weight_decay", name, zero=True)
 
     def _update(self, w, g, lr):
@@ -178,7 +189,10 @@ class AdamW(Adam):
 
 
 def cosine_decay(lr: float, steps: int, *, warmup: int = 0, final: float = 0.0) -> Schedule:
-    """From `lr` to `final` along half a cosine over `steps` steps, after a linear warm-up (Loshchilov and Hutter, 2017)."""
+    """From `lr` to `final` along half a cosine until step `steps`, after a linear warm-up.
+
+    Loshchilov and Hutter (2017), "SGDR", eq. 5.
+    """
     _check_positive(lr, "lr", "cosine_decay")
     if not 0 <= warmup < steps:
         raise ValueError(f"cosine_decay got warmup={warmup} and steps={steps}; expected 0 <= warmup < steps")
@@ -210,7 +224,8 @@ def clip_grad_norm(module: Module, max_norm: float) -> float:
     """Scale all gradients so that their joint Euclidean norm is at most `max_norm`; returns the norm before."""
     _check_positive(max_norm, "max_norm", "clip_grad_norm")
     grad = module.flat().grad
-    norm = math.sqrt(float(np.dot(grad, grad)))
+    wide = grad.astype(np.float64)  # the square of an exploding float32 gradient would overflow just when it matters
+    norm = math.sqrt(float(np.dot(wide, wide)))
     if norm > max_norm:
         grad *= max_norm / norm
     return norm
@@ -219,34 +234,43 @@ def clip_grad_norm(module: Module, max_norm: float) -> float:
 class WeightAverage:
     """Running average of a module's weights: average += (1 - decay) (weights - average) at each `update`.
 
-    The first update takes the weights as they are. `with average.applied(): ...` runs the module with the averaged weights.
+    The first update takes the weights as they are. `with average.applied(): ...` gives the module the averaged weights.
     """
 
     def __init__(self, module: Module, decay: float = 0.999):
-        if not 0 <= decay < 1:
-            raise ValueError(f"WeightAverage got decay={decay!r}; expected a number in [0, 1)")
-        self.module, self.decay = module, decay
+        self.module, self.decay = module, _check_fraction(decay, "decay", "WeightAverage")
         self.average: np.ndarray | None = None
 
     def update(self) -> None:
         """Take the current weights into the average."""
-        weights = self.module.flat().data
+        weights = self._flat().data
         if self.average is None:
             self.average = weights.copy()
         else:
             self.average += (1 - self.decay) * (weights - self.average)
+
+    def _flat(self):
+        flat = self.module.flat()
+        if self.average is not None and self.average.shape != flat.data.shape:
+            raise ValueError(
+                f"WeightAverage began with {self.average.size} parameters, the network has {flat.data.size} now; make "
+                "the average after the network is complete"
+            )
+        return flat
 
     @contextmanager
     def applied(self):
         """Inside the block the module has the averaged weights; afterwards its own again."""
         if self.average is None:
             raise ValueError("WeightAverage has no average yet; call update() after each training step")
-        flat = self.module.flat()
-        own = flat.data.copy()
-        flat.data[...] = self.average
-        flat.changed()
+        own = self._flat().data.copy()
+        self._put(self.average)
         try:
             yield self.module
         finally:
-            flat.data[...] = own
-            flat.changed()
+            self._put(own)
+
+    def _put(self, weights: np.ndarray) -> None:
+        flat = self._flat()  # asked for anew: the parameters may have moved into a larger network's buffer
+        flat.data[...] = weights
+        flat.changed()

@@ -63,6 +63,11 @@ class Tensor:
     def grad(self, value: np.ndarray | None) -> None:
         if self.node is None or self.node.op is not None:
             raise ValueError("grad can be set only on a leaf: a tensor made with requires_grad=True")
+        if value is not None and (type(value) is not np.ndarray or value.shape != self.data.shape):
+            raise ValueError(
+                f"grad of this leaf is a NumPy array of shape {self.data.shape} or None; got "
+                f"{f'shape {value.shape}' if type(value) is np.ndarray else type(value).__name__}"
+            )
         self.node.gradient = value
 
     def detach(self) -> Tensor:
@@ -218,6 +223,8 @@ def _apply(op, args, static):
         raise _explained(op, raw, error) from error
     if type(value) is not np.ndarray:
         value = np.asarray(value)
+    if value.dtype is not dtype and value.dtype == np.float64 and op.__name__ != "astype":
+        value = _without_promotion(raw, value)
     if not (on_tape and _recording and value.dtype.kind == "f"):
         return Tensor(value)
     node = Node(op, raw, static, parents, value)
@@ -249,6 +256,12 @@ def _settle_dtypes(op, args, raw):
     return raw
 
 
+def _without_promotion(raw, value):
+    """float32 unless a float64 array took part: integers, conditions and Python numbers never bring float64 in."""
+    brought = any(isinstance(a, (np.ndarray, np.generic)) and a.dtype == np.float64 for a in raw)
+    return value if brought else value.astype(np.float32)
+
+
 def _explained(op, raw, error):
     """The same kind of error, with the operation and what it was given."""
     if getattr(error, "explained", False):
@@ -277,6 +290,8 @@ def grad(y: Tensor, xs: Tensor | Sequence[Tensor], create_graph: bool = False):
                 f"grad() by argument {i} of shape {x.data.shape}, which does not require a gradient: "
                 "make it with minigen.tensor(data, requires_grad=True) before computing y"
             )
+    if not targets:
+        raise ValueError("grad() got an empty list to differentiate by; give at least one tensor")
     root = _scalar_root(y, "grad()")
     wanted = {x.node.id for x in targets}
     needed = _between(root, wanted) if root is not None else set()
@@ -284,7 +299,8 @@ def grad(y: Tensor, xs: Tensor | Sequence[Tensor], create_graph: bool = False):
         if root is None or (x.node.id not in needed):
             raise ValueError(
                 f"grad(): y does not depend on argument {i} of shape {x.data.shape}; "
-                "was y computed from another tensor, under no_grad(), or through detach()?"
+                "was y computed from another tensor, under no_grad(), or through detach()? (A derivative that has become "
+                "constant, such as the third of x * x, does not depend on x either: it is zero)"
             )
     seed = np.ones_like(root.value)
     found = {

@@ -14,7 +14,8 @@ from .jit import elementwise, elementwise_pair, f32, in_place, njit
 def _exp(x):
     if x < f32(-87.3):
         return f32(0.0)
-    x = min(x, f32(88.3))
+    if x > f32(88.3):
+        return f32(np.inf)
     n = np.floor(x * f32(1.44269504) + f32(0.5))
     r = (x - n * f32(0.693359375)) + n * f32(2.12194440e-4)
     p = f32(1.9875691500e-4)
@@ -102,7 +103,7 @@ def sigmoid_grad(g, y, out):
 
 
 def leaky_relu_grad_numpy(g, y, slope):
-    return np.where(y > 0, g, slope * g)
+    return np.where(y > 0, g, float(slope) * g)
 
 
 @elementwise_pair(leaky_relu_grad_numpy)
@@ -114,7 +115,7 @@ def leaky_relu_grad(g, y, out, slope):
 
 
 def elu_grad_numpy(g, y, alpha):
-    return np.where(y > 0, g, g * (y + alpha))
+    return np.where(y > 0, g, g * (y + float(alpha)))
 
 
 @elementwise_pair(elu_grad_numpy)
@@ -191,7 +192,7 @@ def bias_sigmoid(z, b):
 
 def bias_leaky_relu_numpy(z, b, slope):
     z += b
-    np.maximum(z, slope * z, out=z)
+    np.multiply(z, slope, out=z, where=z < 0)
 
 
 @in_place(bias_leaky_relu_numpy)

@@ -28,56 +28,75 @@ def sum_rows(x):
     return out
 
 
-def logsumexp_numpy(x, axis=-1):
+# All three subtract the largest value first and do the rest with the small differences, which keep all their digits.
+
+
+def _top_numpy(x, axis):
     top = np.max(x, axis=axis, keepdims=True)
-    top = np.where(np.isfinite(top), top, np.zeros_like(top))
+    return np.where(np.isfinite(top), top, np.zeros_like(top))
+
+
+def logsumexp_numpy(x, axis=-1):
+    top = _top_numpy(x, axis)
     with np.errstate(divide="ignore"):
         return np.log(np.sum(np.exp(x - top), axis=axis, keepdims=True)) + top
 
 
 def log_softmax_numpy(x, axis=-1):
-    return x - logsumexp_numpy(x, axis)
+    below = x - _top_numpy(x, axis)
+    with np.errstate(divide="ignore"):
+        return below - np.log(np.sum(np.exp(below), axis=axis, keepdims=True))
 
 
 def softmax_numpy(x, axis=-1):
-    e = np.exp(x - np.max(x, axis=axis, keepdims=True))
+    e = np.exp(x - _top_numpy(x, axis))
     return e / e.sum(axis=axis, keepdims=True)
 
 
 @njit
-def _log_normaliser(row):
+def _top(row):
+    """The largest value, or 0 where it is infinite or NaN."""
     top = row[0]
     for v in row:
-        if v > top or v != v:
+        if v > top:
             top = v
-    if not np.isfinite(top):
-        return top
+    return top if np.isfinite(top) else f32(0.0)
+
+
+@njit
+def _total(row, top):
     total = f32(0.0)
     for v in row:
         total += _exp(v - top)
-    return np.log(total) + top
+    return total
 
 
 @njit
 def _logsumexp(x, out):
     for i in range(x.shape[0]):
-        out[i] = _log_normaliser(x[i])
+        top = _top(x[i])
+        out[i] = np.log(_total(x[i], top)) + top
 
 
 @njit
 def _log_softmax(x, out):
     for i in range(x.shape[0]):
-        shift = _log_normaliser(x[i])
+        top = _top(x[i])
+        shift = np.log(_total(x[i], top))
         for j in range(x.shape[1]):
-            out[i, j] = x[i, j] - shift
+            out[i, j] = (x[i, j] - top) - shift
 
 
 @njit
 def _softmax(x, out):
     for i in range(x.shape[0]):
-        shift = _log_normaliser(x[i])
+        top = _top(x[i])
+        total = f32(0.0)
         for j in range(x.shape[1]):
-            out[i, j] = _exp(x[i, j] - shift)
+            out[i, j] = _exp(x[i, j] - top)
+            total += out[i, j]
+        for j in range(x.shape[1]):
+            out[i, j] /= total
 
 
 def _runs_on_rows(x, axis) -> bool:

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from .. import nn, ops, optim
-from ..nn.layers import check_rng, check_size
+from ..nn.layers import check_rng, check_size, check_sizes
 from ..tape import leaf, no_grad
-from ..training import History, as_data, fit
-from .scaling import overall
+from ..training import History, fit
+from .scaling import overall, rows
 
 POSTERIORS = ("diagonal", "full")
 
@@ -53,21 +53,20 @@ class VAE:
     ):
         if posterior not in POSTERIORS:
             raise ValueError(f"VAE got posterior={posterior!r}; choose one of {', '.join(POSTERIORS)}")
-        if decoder_sd != "learned" and not (isinstance(decoder_sd, (int, float)) and decoder_sd > 0):
+        if decoder_sd != "learned" and not (isinstance(decoder_sd, (int, float)) and 0 < decoder_sd < math.inf):
             raise ValueError(f'VAE got decoder_sd={decoder_sd!r}; expected "learned" or a positive number')
-        if not beta >= 0:
+        if not (isinstance(beta, (int, float)) and 0 <= beta < math.inf):
             raise ValueError(f"VAE got beta={beta!r}; expected a number of 0 or more")
         self.latent = check_size(latent, "latent", "VAE")
-        self.hidden, self.activation, self.posterior = tuple(hidden), activation, posterior
+        nn.Activation(activation)  # raises here, and not only in fit(), for a name that is not known
+        self.hidden, self.activation, self.posterior = check_sizes(hidden, "hidden", "VAE"), activation, posterior
         self.decoder_sd, self.beta = decoder_sd, beta
-        self.steps, self.batch_size, self.lr = steps, batch_size, lr
+        self.steps, self.batch_size, self.lr = check_size(steps, "steps", "VAE"), batch_size, lr
 
     def fit(self, X, *, rng: np.random.Generator, progress: bool | None = None) -> VAE:
         """Learn from X (n, d); returns the VAE."""
         check_rng(rng, "VAE.fit()")
-        (X,) = as_data((X,), np.float64, "VAE.fit()")
-        if X.ndim != 2:
-            raise ValueError(f"VAE.fit() got X of shape {X.shape}; expected (n, d)")
+        X = rows(X, "X", "VAE.fit()")
         self.scale_ = overall(X)
         d, k = X.shape[1], self.latent
         below_diagonal = k * (k - 1) // 2 if self.posterior == "full" else 0
@@ -93,7 +92,7 @@ class VAE:
     def encode(self, X):
         """Posterior of each row of X (n, d): mean (n, k), and SD (n, k) or, if full, Cholesky factor (n, k, k)."""
         with no_grad():
-            mean, log_sd, below = self._posterior(self._unit(X))
+            mean, log_sd, below = self._posterior(self._unit(X, "VAE.encode()"))
         if below is None:
             return mean.data, np.exp(log_sd.data)
         factor = np.zeros((*mean.data.shape, self.latent), mean.data.dtype)
@@ -104,9 +103,7 @@ class VAE:
     def decode(self, Z) -> np.ndarray:
         """Mean of the data at latent points Z (n, k): (n, d)."""
         self._check_fitted()
-        (Z,) = as_data((Z,), np.float32, "VAE.decode()")
-        if Z.ndim != 2 or Z.shape[1] != self.latent:
-            raise ValueError(f"VAE.decode() got Z of shape {Z.shape}; expected (n, {self.latent})")
+        Z = rows(Z, "Z", "VAE.decode()", self.latent).astype(self.network_.flat().data.dtype)
         with no_grad():
             return self.scale_.from_unit(self.network_.decoder(Z).data)
 
@@ -123,12 +120,12 @@ class VAE:
         The bound itself, whatever `beta` the model was trained with.
         """
         check_rng(rng, "VAE.elbo()")
-        x = self._unit(X)
-        total = 0.0
+        x = self._unit(X, "VAE.elbo()")
+        total = np.zeros(len(x))
         with no_grad():
             for _ in range(check_size(draws, "draws", "VAE.elbo()")):
                 reconstruction, kl = self._terms(x, rng)
-                total = total - (reconstruction.data + kl.data)
+                total -= reconstruction.data + kl.data
         # A density in unit scale becomes one in data units: divide by the unit, once per feature.
         return total / draws - x.shape[1] * math.log(self.scale_.sd)
 
@@ -143,32 +140,47 @@ class VAE:
 
     def _loss(self, x, rng):
         """Mean over the batch of -ELBO (with beta), each term summed over features or latents."""
-        reconstruction, kl = self._terms(x, rng)
-        return ops.mean(ops.add(reconstruction, ops.multiply(kl, self.beta)))
+        z, kl, correlation = self._encode_and_draw(x, rng)
+        d, k = x.shape[1], self.latent
+        reconstruction = ops.multiply(ops.gaussian_nll(self.network_.decoder(z), x, self._log_var(d)), float(d))
+        kl = ops.multiply(ops.mean(kl), float(k))
+        if correlation is not None:
+            kl = ops.add(kl, ops.mean(correlation))
+        return ops.add(reconstruction, ops.multiply(kl, self.beta))
 
     def _terms(self, x, rng):
-        """Per example: -log p(x | z) at one draw of z, and KL(q(z | x) || N(0, I)) in closed form."""
+        """Per example, (n,) each: -log p(x | z) at one draw of z, and KL(q(z | x) || N(0, I)) in closed form."""
+        z, kl, correlation = self._encode_and_draw(x, rng)
+        kl = ops.sum(kl, axis=1)
+        if correlation is not None:
+            kl = ops.add(kl, correlation)
+        log_var = self._log_var(x.shape[1])
+        scaled = ops.multiply(ops.square(ops.subtract(x, self.network_.decoder(z))), ops.exp(ops.negative(log_var)))
+        return ops.multiply(ops.sum(ops.add(ops.add(scaled, log_var), math.log(2 * math.pi)), axis=1), 0.5), kl
+
+    def _log_var(self, d):
+        """Log-variance of the decoder per feature, (d,), in unit scale."""
+        if self.network_.log_sd is None:
+            return np.full(d, 2 * math.log(self.decoder_sd / self.scale_.sd), np.float32)
+        return ops.multiply(self.network_.log_sd, 2.0)
+
+    def _encode_and_draw(self, x, rng):
+        """One reparameterised draw z (n, k), the KL term of each latent (n, k) as if they were independent, and what
+        correlations add to the KL of each example (n,), None for a diagonal posterior.
+
+        With Cholesky factor L, KL = (tr L L^T + |mu|^2 - k) / 2 - sum log L_ii, so an entry below the diagonal adds half
+        its square.
+        """
         mean, log_sd, below = self._posterior(x)
         eps = ops.normal(rng, mean.shape, mean.dtype)
-        sd = ops.exp(log_sd)
-        z = ops.add(mean, ops.multiply(sd, eps))
-        squares = ops.add(ops.square(mean), ops.square(sd))
-        kl = ops.sum(ops.multiply(ops.subtract(squares, ops.add(ops.multiply(log_sd, 2.0), 1.0)), 0.5), axis=1)
-        if below is not None:
-            rows, columns = self._below
-            # z_i gets the sum over j < i of L_ij eps_j.
-            mixed = ops.multiply(below, eps[:, columns])
-            to_rows = (rows[:, None] == np.arange(self.latent)).astype(np.float32)
-            z = ops.add(z, ops.matmul(mixed, to_rows))
-            kl = ops.add(kl, ops.multiply(ops.sum(ops.square(below), axis=1), 0.5))
-        error = ops.subtract(x, self.network_.decoder(z))
-        if self.network_.log_sd is None:
-            log_decoder_sd = np.full(x.shape[1], math.log(self.decoder_sd / self.scale_.sd), np.float32)
-        else:
-            log_decoder_sd = self.network_.log_sd
-        scaled = ops.multiply(error, ops.exp(ops.negative(log_decoder_sd)))
-        constant = ops.add(ops.sum(log_decoder_sd), 0.5 * math.log(2 * math.pi) * x.shape[1])
-        return ops.add(ops.multiply(ops.sum(ops.square(scaled), axis=1), 0.5), constant), kl
+        z = ops.add(mean, ops.multiply(ops.exp(log_sd), eps))
+        kl = ops.standard_normal_kl(mean, log_sd)
+        if below is None:
+            return z, kl, None
+        rows, columns = self._below
+        to_rows = (rows[:, None] == np.arange(self.latent)).astype(eps.dtype)
+        z = ops.add(z, ops.matmul(ops.multiply(below, eps[:, columns]), to_rows))  # z_i gains the L_ij eps_j, j < i
+        return z, kl, ops.multiply(ops.sum(ops.square(below), axis=1), 0.5)
 
     def _posterior(self, x):
         """Mean and log-SD (n, k) each, and the entries below the diagonal of the Cholesky factor, or None."""
@@ -177,14 +189,11 @@ class VAE:
         below = out[:, 2 * k :] if self.posterior == "full" else None
         return out[:, :k], out[:, k : 2 * k], below
 
-    def _unit(self, X):
+    def _unit(self, X, caller):
         self._check_fitted()
-        (X,) = as_data((X,), np.float64, "VAE")
-        d = len(self.scale_.mean)
-        if X.ndim != 2 or X.shape[1] != d:
-            raise ValueError(f"this VAE was fitted on data (n, {d}), got {X.shape}")
-        return self.scale_.to_unit(X).astype(np.float32)
+        X = rows(X, "X", caller, len(self.scale_.mean))
+        return self.scale_.to_unit(X).astype(self.network_.flat().data.dtype)
 
     def _check_fitted(self):
-        if not hasattr(self, "network_"):
+        if not hasattr(self, "history_"):
             raise ValueError("this VAE has not been fitted yet; call fit(X, rng=...) first")

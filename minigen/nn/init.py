@@ -5,7 +5,13 @@ import math
 import numpy as np
 
 # By which factor a layer's scale must grow to make up for what its activation takes away (He et al., 2015).
-GAIN = {"identity": 1.0, "sigmoid": 1.0, "tanh": 5 / 3, "relu": math.sqrt(2), "leaky_relu": math.sqrt(2 / (1 + 0.01**2))}
+GAIN = {
+    "identity": 1.0,
+    "sigmoid": 1.0,
+    "tanh": 5 / 3,
+    "relu": math.sqrt(2),
+    "leaky_relu": math.sqrt(2 / (1 + 0.01**2)),
+}
 
 
 def _uniform(rng: np.random.Generator, shape, bound: float) -> np.ndarray:

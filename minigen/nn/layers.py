@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -16,7 +18,9 @@ from .module import Module
 def check_rng(rng, caller: str) -> np.random.Generator:
     """The generator itself; TypeError for anything else, because randomness is handed in, never global."""
     if not isinstance(rng, np.random.Generator):
-        raise TypeError(f"{caller} got rng={rng!r}; expected a numpy.random.Generator: pass rng=numpy.random.default_rng(0)")
+        raise TypeError(
+            f"{caller} got rng={rng!r}; expected a numpy.random.Generator: pass rng=numpy.random.default_rng(0)"
+        )
     return rng
 
 
@@ -27,13 +31,28 @@ def check_size(value, name: str, caller: str) -> int:
     return int(value)
 
 
+def check_sizes(values, name: str, caller: str) -> tuple[int, ...]:
+    """The values as a tuple of ints; ValueError unless it is a sequence, perhaps empty, of whole numbers from 1."""
+    if not isinstance(values, (Sequence, np.ndarray)) or isinstance(values, str):
+        raise ValueError(f"{caller} got {name}={values!r}; expected a list of widths, such as (64, 64)")
+    return tuple(check_size(value, f"{name}[{i}]", caller) for i, value in enumerate(values))
+
+
 class Linear(Module):
     """y = x weight^T + bias: (..., n_in) -> (..., n_out), with weight (n_out, n_in) and bias (n_out,).
 
     `initial(rng, shape)` draws the weights; the default and the bias are uniform on +-1 / sqrt(n_in), as in PyTorch.
     """
 
-    def __init__(self, n_in: int, n_out: int, *, rng: np.random.Generator, bias: bool = True, initial: Callable | None = None):
+    def __init__(
+        self,
+        n_in: int,
+        n_out: int,
+        *,
+        rng: np.random.Generator,
+        bias: bool = True,
+        initial: Callable | None = None,
+    ):
         n_in, n_out = check_size(n_in, "n_in", "Linear"), check_size(n_out, "n_out", "Linear")
         check_rng(rng, "Linear")
         self.weight = leaf((initial or init.fan_in_uniform)(rng, (n_out, n_in)))
@@ -50,6 +69,9 @@ class Linear(Module):
         return f"Linear({n_in}, {n_out}{'' if self.bias is not None else ', bias=False'})"
 
 
+_SETTINGS = {"leaky_relu": ("slope", 1.0), "elu": ("alpha", math.inf)}  # what an activation takes, and up to how much
+
+
 class Activation(Module):
     """An operation of one argument as a layer: `Activation("leaky_relu", slope=0.2)`."""
 
@@ -58,6 +80,12 @@ class Activation(Module):
     def __init__(self, name: str, **settings):
         if name not in self.NAMES:
             raise ValueError(f"activation {name!r} is not known; choose one of {', '.join(self.NAMES)}")
+        setting, largest = _SETTINGS.get(name, ("no setting", 0.0))
+        for given, value in settings.items():
+            if given != setting:
+                raise TypeError(f"activation {name!r} got the setting {given!r}; it takes {setting}")
+            if not 0 <= value <= largest:
+                raise ValueError(f"activation {name!r} got {setting}={value!r}; expected a number in [0, {largest:g}]")
         self.name, self.settings = name, settings
 
     def forward(self, x):
@@ -123,10 +151,10 @@ class MLP(Sequential):
         initial: Callable | None = None,
         **settings,
     ):
-        if len(sizes) < 2:
-            raise ValueError(f"MLP got sizes {list(sizes)}; expected at least two: the input's width and the output's")
+        if not isinstance(sizes, (Sequence, np.ndarray)) or len(sizes) < 2:
+            raise ValueError(f"MLP got sizes {sizes!r}; expected at least two: the input's width and the output's")
         layers: list[Module] = []
-        for n_in, n_out in zip(sizes[:-1], sizes[1:]):
+        for n_in, n_out in pairwise(sizes):
             if layers:
                 layers.append(Activation(activation, **settings))
             layers.append(Linear(n_in, n_out, rng=rng, initial=initial))
@@ -140,17 +168,27 @@ class Dropout(Module):
     """
 
     def __init__(self, rate: float, *, rng: np.random.Generator):
-        if not 0 <= rate < 1:
+        if not isinstance(rate, (int, float)) or not 0 <= rate < 1:
             raise ValueError(f"Dropout got rate={rate!r}; expected a probability in [0, 1)")
         self.rate, self.rng = rate, check_rng(rng, "Dropout")
 
     def forward(self, x):
+        _check_array(x, "Dropout")
         if not self.training or self.rate == 0:
             return x
         return ops.multiply(x, ops.dropout_mask(self.rng, x.shape, self.rate, x.dtype))
 
+    def __repr__(self):
+        return f"Dropout({self.rate})"
+
+
+def _check_array(x, name: str) -> None:
+    if not hasattr(x, "ndim"):
+        raise TypeError(f"{name} takes a tensor or an array, got a {type(x).__name__}; wrap it in numpy.asarray(...)")
+
 
 def _check_width(x, width: int, name: str) -> None:
+    _check_array(x, name)
     if x.ndim == 0 or x.shape[-1] != width:
         raise ValueError(f"{name}({width}) takes inputs whose last axis is {width}, got shape {x.shape}")
 
@@ -160,7 +198,10 @@ def _standardise(x, mean, var, eps, weight, bias):
 
 
 class LayerNorm(Module):
-    """Each row brought to mean 0 and variance 1 over its last axis of length n, then scaled and shifted (Ba et al., 2016)."""
+    """Each row brought to mean 0 and variance 1 over its last axis of length n, then scaled and shifted.
+
+    Ba et al. (2016).
+    """
 
     def __init__(self, n: int, *, eps: float = 1e-5):
         n = check_size(n, "n", "LayerNorm")
@@ -171,6 +212,9 @@ class LayerNorm(Module):
         _check_width(x, self.n, "LayerNorm")
         mean, var = ops.mean(x, axis=-1, keepdims=True), ops.var(x, axis=-1, keepdims=True)
         return _standardise(x, mean, var, self.eps, self.weight, self.bias)
+
+    def __repr__(self):
+        return f"LayerNorm({self.n})"
 
 
 class BatchNorm1d(Module):
@@ -208,6 +252,9 @@ class BatchNorm1d(Module):
         self.running_mean += self.momentum * (mean - self.running_mean)
         self.running_var += self.momentum * (var - self.running_var)
         self.num_batches_tracked += 1
+
+    def __repr__(self):
+        return f"BatchNorm1d({self.n})"
 
 
 def _raw(x):

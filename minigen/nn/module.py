@@ -8,10 +8,19 @@ import numpy as np
 
 from ..tape import Tensor, leaf, mark_changed
 
+_structure = 0  # counts the parameters and layers that were ever attached to a module
+
 
 def is_parameter(value) -> bool:
     """Whether a value is a leaf tensor that requires a gradient."""
     return type(value) is Tensor and value.node is not None and value.node.op is None
+
+
+def _is_part(value) -> bool:
+    """Whether a module that gets this value as an attribute may have other parameters than before."""
+    if isinstance(value, (tuple, list)):
+        return any(isinstance(item, Module) for item in value)
+    return isinstance(value, Module) or is_parameter(value)
 
 
 class Flat:
@@ -25,6 +34,12 @@ class Flat:
         if len(dtypes) != 1:
             found = " and ".join(sorted(map(str, dtypes))) or "none"
             raise TypeError(f"a network needs parameters, all of one dtype; found {found}; convert with .astype()")
+        for p in parameters:
+            if p.node.gradient is not None and p.node.gradient.shape != p.data.shape:
+                raise ValueError(
+                    f"a parameter of shape {p.data.shape} has a gradient of shape {p.node.gradient.shape}; a parameter "
+                    "keeps its shape, and its gradient has the same: set p.grad = None to start afresh"
+                )
         size = sum(p.data.size for p in parameters)
         owner = _shared_owner(parameters, size)
         if owner is None:
@@ -34,13 +49,15 @@ class Flat:
                 _move(p, owner, start)
                 start += p.data.size
         offset = _offset(parameters[0].data, owner)
-        self.owner = owner
+        self.owner, self._structure = owner, _structure
         self.data, self.grad = owner[0, offset : offset + size], owner[1, offset : offset + size]
         self._views = [(p, p.data, p.node.gradient) for p in parameters]
 
     def is_current(self) -> bool:
-        """Whether every parameter still lives here."""
-        return all(p.data is data and p.node.gradient is gradient for p, data, gradient in self._views)
+        """Whether every parameter still lives here, and no module has been given new ones since."""
+        return self._structure == _structure and all(
+            p.data is data and p.node.gradient is gradient for p, data, gradient in self._views
+        )
 
     def changed(self) -> None:
         """Say that the weights were changed in place (see `tape.mark_changed`)."""
@@ -59,7 +76,9 @@ def _shared_owner(parameters, size):
     expected = _offset(parameters[0].data, owner)
     for p in parameters:
         gradient = p.node.gradient
-        if p.data.base is not owner or gradient is None or gradient.base is not owner:
+        if p.data.base is not owner or type(gradient) is not np.ndarray or gradient.base is not owner:
+            return None
+        if not (p.data.flags.c_contiguous and gradient.flags.c_contiguous):
             return None
         if _offset(p.data, owner) != expected or _offset(gradient, owner) != expected + owner.shape[1]:
             return None
@@ -71,7 +90,7 @@ def _move(p: Tensor, owner: np.ndarray, start: int) -> None:
     stop, shape = start + p.data.size, p.data.shape
     data, gradient = owner[0, start:stop].reshape(shape), owner[1, start:stop].reshape(shape)
     data[...] = p.data
-    gradient[...] = 0 if p.node.gradient is None else p.node.gradient
+    gradient[...] = 0 if p.node.gradient is None else np.asarray(p.node.gradient)
     p.data = p.node.value = data
     p.node.gradient = gradient
 
@@ -95,13 +114,19 @@ class Module:
     def __setattr__(self, name, value):
         current = self.__dict__.get(name)
         if not is_parameter(current) or value is current:
+            if value is not current and _is_part(value):
+                global _structure
+                _structure += 1
             object.__setattr__(self, name, value)
             return
         given = np.asarray(value.data if type(value) is Tensor else value)
         if given.shape != current.data.shape:
             raise ValueError(
-                f"{type(self).__name__}.{name} has shape {current.data.shape}, got {given.shape}; a parameter keeps its shape"
+                f"{type(self).__name__}.{name} has shape {current.data.shape}, got {given.shape}; a parameter keeps "
+                "its shape"
             )
+        if given.dtype.kind not in "fiub":
+            raise TypeError(f"{type(self).__name__}.{name} got {given.dtype}; expected real numbers")
         current.data[...] = given
         mark_changed([current])
 

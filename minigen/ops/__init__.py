@@ -52,6 +52,7 @@ from .losses import (
     huber,
     l1,
     mse,
+    standard_normal_kl,
 )
 from .matmul import dot, einsum, matmul, outer
 from .random import dropout_mask, normal

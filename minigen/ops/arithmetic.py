@@ -5,7 +5,7 @@ A rule gives its gradient in the shape of the result; the tape sums it down to t
 
 import numpy as np
 
-from ..tape import primitive
+from ..tape import Tensor, primitive
 
 add = primitive("add", np.add, lambda g, y, a, b: g, lambda g, y, a, b: g)
 
@@ -54,6 +54,8 @@ def _power_by_base(g, y, a, b):
 
 def _power_by_exponent(g, y, a, b):
     # y log a, with the limit 0 at a = 0.
+    if isinstance(a, (int, float)):
+        return multiply(g, multiply(y, float(np.log(a)) if a != 0 else 0.0))
     at_zero = equal(a, 0.0)
     return multiply(g, where(at_zero, 0.0, multiply(y, log(where(at_zero, 1.0, a)))))
 
@@ -81,7 +83,11 @@ minimum = primitive(
 
 def _clip(x, low=None, high=None):
     """x limited to [low, high]; either bound may be None. The bounds are constants."""
-    return np.clip(x, low, high)
+    if type(low) is Tensor or type(high) is Tensor:
+        raise TypeError("clip() takes constant bounds; with tensors as bounds write minimum(maximum(x, low), high)")
+    x = np.asarray(x)
+    y = np.clip(x, low, high)
+    return y.astype(x.dtype, copy=False) if x.dtype.kind == "f" else y
 
 
 def _within(x, low, high):

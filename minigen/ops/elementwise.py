@@ -63,7 +63,7 @@ relu = primitive("relu", _relu, lambda g, y, x: leaky_relu_grad(g, y, 0.0))
 def _leaky_relu(x, slope=0.01):
     """x where x > 0, slope x elsewhere; 0 <= slope <= 1."""
     _check_slope(slope)
-    return np.maximum(x, slope * x)
+    return np.maximum(x, float(slope) * x)
 
 
 def _check_slope(slope):
@@ -84,7 +84,7 @@ leaky_relu_grad = primitive(
 
 def _elu(x, alpha=1.0):
     """x where x > 0, alpha (exp(x) - 1) elsewhere."""
-    return np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0)))
+    return np.where(x > 0, x, float(alpha) * np.expm1(np.minimum(x, 0)))
 
 
 elu = primitive("elu", _elu, lambda g, y, x, alpha=1.0: elu_grad(g, y, alpha))
@@ -108,7 +108,7 @@ silu_grad = primitive(
 )
 
 
-def _silu_third(u, c, x):
+def _silu_third(u, _, c, x):
     # d/dx of s (1 - s) (2 + x (1 - 2 s)) = s (1 - s) ((1 - 2 s) (3 + x (1 - 2 s)) - 2 x s (1 - s))
     s = sigmoid(x)
     slope, middle = sigmoid_grad(multiply(u, c), s), subtract(1.0, multiply(s, 2.0))
@@ -125,7 +125,7 @@ silu_curvature = primitive(
 def _erf(x):
     """Error function, exact to double precision; NumPy has none, so this is slower than its neighbours."""
     x = np.asarray(x)
-    return np.fromiter(map(math.erf, x.ravel()), dtype=x.dtype, count=x.size).reshape(x.shape)
+    return np.fromiter(map(math.erf, x.ravel()), np.result_type(x, np.float32), x.size).reshape(x.shape)
 
 
 erf = primitive("erf", _erf, lambda g, y, x: multiply(g, multiply(exp(negative(square(x))), 2 / math.sqrt(math.pi))))

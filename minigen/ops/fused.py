@@ -30,12 +30,17 @@ def _linear(x, weight, bias, activation="identity", **settings):
             f"a linear layer of weight shape {weight.shape} (out, in) takes inputs whose last axis is {weight.shape[1]}; "
             f"got shape {x.shape}"
         )
+    if bias.shape != weight.shape[:1]:
+        raise ValueError(
+            f"a linear layer of weight shape {weight.shape} (out, in) takes a bias of shape {weight.shape[:1]}; "
+            f"got {bias.shape}"
+        )
     if activation not in ACTIVATIONS:
         raise ValueError(f"activation {activation!r} cannot be fused; choose one of {', '.join(ACTIVATIONS)}")
     rows = x if x.ndim == 2 else x.reshape(-1, x.shape[-1])
     z = np.dot(rows, weight.T)
     ACTIVATIONS[activation][0](z, bias, **settings)
-    return z if x.ndim == 2 else z.reshape(*x.shape[:-1], -1)
+    return z if x.ndim == 2 else z.reshape(*x.shape[:-1], weight.shape[0])
 
 
 def _linear_back(wants, g, y, x, weight, bias, activation="identity", **settings):

@@ -1,4 +1,4 @@
-"""Losses: one number that says how far predictions are from targets. Every one is the MEAN OVER ALL ELEMENTS.
+"""Losses: one number that says how far predictions are from targets. Every one but the KL is the MEAN OVER ALL ELEMENTS.
 
 Prediction and target have the same shape; (n, 1) against (n,) is refused, because broadcasting it would compare every
 prediction with every target. For a sum over features, multiply by their number.
@@ -10,8 +10,8 @@ import numpy as np
 
 from .. import kernels
 from ..tape import primitive
-from .arithmetic import abs, add, clip, multiply, negative, square, subtract
-from .elementwise import exp, sigmoid
+from .arithmetic import abs, clip, multiply, negative, subtract
+from .elementwise import exp, expm1, sigmoid
 from .reductions import log_softmax, mean, sum
 from .shaping import reshape, take_along_axis
 
@@ -22,6 +22,8 @@ def _same_shape(name, prediction, target):
             f"{name}() got a prediction of shape {np.shape(prediction)} and a target of shape {np.shape(target)}; "
             "give both the same shape, for example with reshape"
         )
+    if np.size(prediction) == 0:
+        raise ValueError(f"{name}() got an empty prediction of shape {np.shape(prediction)}; a mean needs an element")
 
 
 def _mse(prediction, target):
@@ -86,9 +88,9 @@ def cross_entropy(logits, labels):
     classes = np.asarray(getattr(labels, "data", labels) if not isinstance(labels, np.ndarray) else labels)
     if classes.dtype.kind not in "iu":
         raise TypeError(f"cross_entropy() got labels of dtype {classes.dtype}; expected integers, the number of the class")
-    if logits.ndim != 2 or classes.shape != logits.shape[:1]:
+    if logits.ndim != 2 or classes.shape != logits.shape[:1] or classes.size == 0:
         raise ValueError(
-            f"cross_entropy() got logits {logits.shape} and labels {classes.shape}; expected (n, k) and (n,)"
+            f"cross_entropy() got logits {logits.shape} and labels {classes.shape}; expected (n, k) and (n,) with n of 1 or more"
         )
     if classes.size and not (classes.min() >= 0 and classes.max() < logits.shape[1]):
         raise ValueError(
@@ -99,11 +101,46 @@ def cross_entropy(logits, labels):
     return negative(mean(picked))
 
 
-def gaussian_nll(mu, target, log_var):
+def _gaussian_nll(mu, target, log_var):
     """Mean of -log N(target; mu, exp(log_var)): (log 2 pi + log_var + (target - mu)^2 exp(-log_var)) / 2.
 
     `log_var` broadcasts against the others, so one learned number or one per feature will do.
     """
     _same_shape("gaussian_nll", mu, target)
-    scaled = multiply(square(subtract(target, mu)), exp(negative(log_var)))
-    return multiply(mean(add(add(scaled, log_var), math.log(2 * math.pi))), 0.5)
+    log_var = np.asarray(log_var, mu.dtype)
+    if np.broadcast_shapes(log_var.shape, mu.shape) != mu.shape:
+        raise ValueError(f"gaussian_nll() got log_var of shape {log_var.shape}, which does not broadcast to {mu.shape}")
+    scaled = kernels.weighted_squares(mu, target, np.exp(-log_var)) / np.asarray(mu.size, mu.dtype)
+    return (scaled + log_var.mean() + np.asarray(math.log(2 * math.pi), mu.dtype)) * np.asarray(0.5, mu.dtype)
+
+
+def _gaussian_nll_back(wants, g, y, mu, target, log_var):
+    if isinstance(log_var, (int, float)):
+        log_var = np.asarray(log_var, mu.dtype)
+    precision = exp(negative(log_var))
+    error = subtract(mu, target)
+    weighted = multiply(error, precision)
+    share = multiply(g, 1.0 / mu.size)
+    by_mu = multiply(weighted, share) if wants[0] or wants[1] else None
+    by_target = negative(by_mu) if wants[1] else None
+    by_log_var = multiply(subtract(1.0, multiply(weighted, error)), multiply(share, 0.5)) if wants[2] else None
+    return by_mu, by_target, by_log_var
+
+
+gaussian_nll = primitive("gaussian_nll", _gaussian_nll, joint=_gaussian_nll_back)
+
+
+def _standard_normal_kl(mu, log_sd):
+    """KL(N(mu, exp(log_sd)^2) || N(0, 1)), element by element: (mu^2 + exp(2 log_sd) - 1) / 2 - log_sd.
+
+    Kingma and Welling (2014), appendix B. The only function of this file that takes no mean.
+    """
+    return (mu * mu + np.expm1(2 * log_sd)) * 0.5 - log_sd
+
+
+standard_normal_kl = primitive(
+    "standard_normal_kl",
+    _standard_normal_kl,
+    lambda g, y, mu, log_sd: multiply(g, mu),
+    lambda g, y, mu, log_sd: multiply(g, expm1(multiply(log_sd, 2.0))),
+)

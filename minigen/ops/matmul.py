@@ -22,13 +22,20 @@ _matmul = primitive(
 )
 
 
+def _array_like(x):
+    return np.asarray(x) if isinstance(x, (int, float, list, tuple)) else x
+
+
 def matmul(a, b):
     """Matrix product with NumPy's rules: the last two axes are the matrices, the others broadcast; a 1-D argument is a
     row on the left, a column on the right, and its axis is dropped from the result."""
+    a, b = _array_like(a), _array_like(b)
     if a.ndim > 1 and b.ndim > 1:
         return _matmul(a, b)
     if a.ndim == 0 or b.ndim == 0:
         raise ValueError(f"matmul() got shapes {a.shape} and {b.shape}; a single number has no rows: use multiply (*)")
+    if a.shape[-1] != b.shape[-2 if b.ndim > 1 else 0]:
+        raise ValueError(f"matmul() got shapes {a.shape} and {b.shape}; the last axis of a and the rows of b must be equal")
     y = _matmul(expand_dims(a, 0) if a.ndim == 1 else a, expand_dims(b, 1) if b.ndim == 1 else b)
     if b.ndim == 1:
         y = squeeze(y, -1)
@@ -38,6 +45,7 @@ def matmul(a, b):
 def dot(a, b):
     """NumPy's dot: a product of numbers, vectors or matrices; in general the sum over the last axis of a and the last
     but one of b."""
+    a, b = _array_like(a), _array_like(b)
     if a.ndim == 0 or b.ndim == 0:
         return multiply(a, b)
     if b.ndim <= 2:
@@ -64,7 +72,7 @@ def _einsum_back(g, other, x, subscripts_of_x, out, subscripts_of_other):
     for axis, s in enumerate(subscripts_of_x):
         if s not in kept:  # summed over in x alone: every element gets the same gradient
             gradient = expand_dims(gradient, axis)
-    return broadcast_to(gradient, x.shape)
+    return broadcast_to(gradient, np.broadcast_shapes(gradient.shape, x.shape))
 
 
 def _einsum_by_a(g, y, a, b, subscripts):

@@ -1,12 +1,13 @@
 """Operations over axes: sums, extremes, normalisers, running sums."""
 
 import builtins
+import math
 
 import numpy as np
 
 from .. import kernels
 from ..tape import primitive
-from .arithmetic import divide, equal, multiply, sqrt, square, subtract, where
+from .arithmetic import add, divide, equal, multiply, sqrt, square, subtract, where
 from .elementwise import exp
 from .shaping import astype, broadcast_to, concatenate, diagonal, expand_dims, flip, getitem, reshape, squeeze
 
@@ -32,10 +33,19 @@ def _sum(x, axis=None, keepdims=False):
 
 sum = primitive("sum", _sum, lambda g, y, x, axis=None, keepdims=False: _spread(g, x, axis, keepdims))
 
+
+def _count(x, axis) -> int:
+    """How many elements of x each element of a reduction over `axis` is made of."""
+    axes = range(x.ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+    return math.prod(x.shape[a] for a in axes)
+
+
 mean = primitive(
     "mean",
     lambda x, axis=None, keepdims=False: np.mean(x, axis=axis, keepdims=keepdims),
-    lambda g, y, x, axis=None, keepdims=False: _spread(divide(g, float(x.size // y.size)), x, axis, keepdims),
+    lambda g, y, x, axis=None, keepdims=False: _spread(
+        divide(g, float(builtins.max(_count(x, axis), 1))), x, axis, keepdims
+    ),
 )
 
 
@@ -43,7 +53,7 @@ def var(x, axis=None, ddof=0, keepdims=False):
     """Mean squared distance from the mean; divides by the count less `ddof`."""
     spread = square(subtract(x, mean(x, axis, True)))
     total = sum(spread, axis, keepdims)
-    count = x.size // builtins.max(total.size, 1) - ddof
+    count = _count(x, axis) - ddof
     if count <= 0:
         raise ValueError(f"var() of {count + ddof} value(s) with ddof={ddof} has nothing to divide by; use a smaller ddof")
     return divide(total, float(count))
@@ -77,7 +87,7 @@ def prod(x, axis=None, keepdims=False):
         kept = (*shape[:axis], 1, *shape[axis + 1 :])
     before = (slice(None),) * axis
     if x.shape[axis] == 0:
-        return broadcast_to(np.ones((), x.dtype), kept if keepdims else tuple(n for i, n in enumerate(kept) if i != axis))
+        x = add(sum(x, axis, True), 1.0)  # the product of nothing
     while x.shape[axis] > 1:
         n = x.shape[axis]
         half = n // 2
@@ -100,7 +110,7 @@ logsumexp = primitive(
     "logsumexp",
     _logsumexp,
     lambda g, y, x, axis=None, keepdims=False: multiply(
-        exp(subtract(x, _with_axis(y, x, axis, keepdims))), _with_axis(g, x, axis, keepdims)
+        softmax(x, tuple(range(x.ndim)) if axis is None else axis), _with_axis(g, x, axis, keepdims)
     ),
 )
 

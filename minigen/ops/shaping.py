@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from .. import kernels
 from ..tape import primitive
 from .arithmetic import add
 
@@ -31,6 +32,8 @@ broadcast_to = primitive("broadcast_to", np.broadcast_to, lambda g, y, x, shape:
 def _sum_to(x, shape):
     """Sum over the axes along which `shape` was broadcast to the shape of x."""
     extra = x.ndim - len(shape)
+    if extra == 1 and x.ndim == 2 and x.shape[1:] == shape:
+        return kernels.sum_rows(x)
     stretched = tuple(extra + i for i, n in enumerate(shape) if n == 1 and x.shape[extra + i] != 1)
     return x.sum(axis=tuple(range(extra)) + stretched, keepdims=True).reshape(shape)
 
@@ -76,7 +79,10 @@ place = primitive("place", _place, lambda u, y, g, index, shape: getitem(u, inde
 def _place_along_axis(g, indices, axis, shape):
     """Zeros of the given shape with g added at the indices along one axis."""
     out = np.zeros(shape, g.dtype)
-    grid = list(np.ogrid[tuple(slice(n) for n in indices.shape)])
+    if axis is None:
+        np.add.at(out.reshape(-1), indices, g)
+        return out
+    grid = list(np.ogrid[tuple(slice(n) for n in shape)])
     grid[axis] = indices
     np.add.at(out, tuple(grid), g)
     return out
@@ -116,7 +122,9 @@ _concatenate = primitive(
 
 
 def concatenate(arrays, axis=0):
-    """Join a sequence of arrays along an axis that they have."""
+    """Join a sequence of arrays along an axis that they have; with `axis=None`, flattened."""
+    if axis is None:
+        arrays, axis = [reshape(array, (-1,)) for array in arrays], 0
     return _concatenate(*arrays, axis=axis)
 
 
@@ -134,7 +142,7 @@ def split(x, sections, axis=0):
                 f"split() cannot cut an axis of length {length} into {sections} equal parts; "
                 "choose a divisor or give a list of positions"
             )
-        sections = range(length // sections, length, length // sections)
+        sections = [length * i // sections for i in range(1, sections)]
     cuts = [0, *sections, length]
     before = (slice(None),) * (axis % x.ndim)
     return [getitem(x, (*before, slice(start, stop))) for start, stop in zip(cuts[:-1], cuts[1:])]

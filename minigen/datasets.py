@@ -1,0 +1,173 @@
+"""Which data sets do the lessons learn from, and which factors made each example?
+
+Data come from physics, so they are float64; a model that wants float32 converts them once.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from minigen.physics import integrators, pendulum
+
+
+@dataclass(frozen=True, eq=False)
+class PendulumTrajectories:
+    """Observed pendulums and the factors that made them; `len(data)` is their number n.
+
+    Attributes
+    ----------
+    t : (steps,)
+        Time in s.
+    theta : (n, steps)
+        Observed angle in rad, with noise if there was any.
+    clean : (n, steps)
+        The angle without noise.
+    theta0, omega0, length, mass : (n,)
+        The factors in rad, rad/s, m and kg.
+    drag : float
+        In kg/s, the same for all.
+    """
+
+    t: np.ndarray
+    theta: np.ndarray
+    clean: np.ndarray
+    theta0: np.ndarray
+    omega0: np.ndarray
+    length: np.ndarray
+    mass: np.ndarray
+    drag: float = 0.0
+
+    def __len__(self) -> int:
+        return len(self.theta)
+
+    @property
+    def g_over_l(self) -> np.ndarray:
+        """g/L in 1/s^2, shape `(n,)`."""
+        return pendulum.GRAVITY / self.length
+
+    @property
+    def factors(self) -> dict[str, np.ndarray]:
+        """What a trajectory depends on, each of shape `(n,)`: theta0, omega0, g_over_l and, with drag, c/m in 1/s."""
+        factors = {"theta0": self.theta0, "omega0": self.omega0, "g_over_l": self.g_over_l}
+        return factors | {"damping": self.drag / self.mass} if self.drag > 0 else factors
+
+    def take(self, indices) -> "PendulumTrajectories":
+        """The trajectories with these indices (integers, booleans or a slice), with their factors."""
+        per_trajectory = ("theta", "clean", "theta0", "omega0", "length", "mass")
+        return replace(self, **{name: np.atleast_1d(getattr(self, name)[indices]) for name in per_trajectory})
+
+    def view(self, steps: int) -> "PendulumTrajectories":
+        """The same time span seen at `steps` evenly spaced points, which must divide the present number of points."""
+        every, rest = divmod(self.t.size, steps) if steps > 0 else (0, 1)
+        if rest or not every:
+            raise ValueError(
+                f"a view of {steps} points cannot be taken from {self.t.size}; give a divisor of {self.t.size}"
+            )
+        thin = {name: np.ascontiguousarray(getattr(self, name)[..., ::every]) for name in ("t", "theta", "clean")}
+        return replace(self, **thin)
+
+
+def pendulum_trajectories(
+    n: int,
+    rng: np.random.Generator,
+    *,
+    steps: int = 500,
+    dt: float = 0.01,
+    view: int | None = None,
+    noise: float | bool = True,
+    drag: float = 0.0,
+    theta0: tuple[float, float] = (0.5, 1.5),
+    omega0: tuple[float, float] = (0.5, 1.5),
+    length: tuple[float, float] = (1.0, 2.5),
+    mass: tuple[float, float] = (1.0, 2.5),
+) -> PendulumTrajectories:
+    """The course's standard set: pendulums with random factors, their angles observed with growing noise.
+
+    Each factor is drawn uniformly from its range, independently of the others; the equation of motion is integrated by
+    RK4; noise N(0, (noise * t)^2) is added to each point, independently. The factors are drawn first, so that with the
+    same generator the pendulums are the same whatever the noise, the drag or the view.
+
+    Parameters
+    ----------
+    n : int
+        Number of trajectories.
+    rng : numpy.random.Generator
+    steps, dt : int, float
+        Points of a trajectory and the time between them in s.
+    view : int, optional
+        Keep only so many evenly spaced points of the same time span; must divide `steps`. 100 suits small models.
+    noise : float or bool
+        Growth of the noise's standard deviation in rad/s. True is the standard 0.1, which reaches 0.5 rad after 5 s;
+        False is none.
+    drag : float
+        Drag c in kg/s.
+    theta0, omega0, length, mass : (low, high)
+        Ranges of the factors in rad, rad/s, m and kg.
+
+    Raises
+    ------
+    TypeError
+        If `rng` is not a numpy.random.Generator or `n` is not an int.
+    ValueError
+        If a number or range is out of bounds.
+    """
+    check_generator(rng)
+    if isinstance(n, bool) or not isinstance(n, (int, np.integer)):
+        raise TypeError(f"n must be an int, the number of trajectories; got {n!r}")
+    if n < 1:
+        raise ValueError(f"n must be at least 1, the number of trajectories; got {n}")
+    integrators.check_steps(steps, dt)
+    growth = 0.1 * noise if isinstance(noise, (bool, np.bool_)) else float(noise)
+    if not (np.isfinite(growth) and growth >= 0):
+        raise ValueError(f"noise must be a growth of at least 0 rad/s, or True or False; got {noise}")
+    ranges = {"theta0": theta0, "omega0": omega0, "length": length, "mass": mass}
+    for name, bounds in ranges.items():
+        if np.shape(bounds) != (2,) or not np.all(np.isfinite(bounds)) or bounds[0] > bounds[1]:
+            raise ValueError(f"{name} must be a range (low, high) of two finite numbers; got {bounds!r}")
+
+    factors = {name: rng.uniform(low, high, n) for name, (low, high) in ranges.items()}
+    motion = pendulum.simulate(**factors, drag=drag, steps=steps, dt=dt)
+    theta = motion.theta
+    if growth > 0:
+        theta = theta + growth * motion.t * rng.standard_normal(theta.shape)
+    data = PendulumTrajectories(motion.t, theta, motion.theta, **factors, drag=float(drag))
+    return data if view is None else data.view(view)
+
+
+def train_test_split(
+    data: PendulumTrajectories, rng: np.random.Generator, *, test: float = 0.2
+) -> tuple[PendulumTrajectories, PendulumTrajectories]:
+    """Two sets that share no trajectory: the rows of one trajectory never fall on both sides.
+
+    Parameters
+    ----------
+    data : PendulumTrajectories
+    rng : numpy.random.Generator
+    test : float
+        Share of the trajectories that goes into the test set, above 0 and below 1.
+
+    Returns
+    -------
+    train, test : PendulumTrajectories
+
+    Raises
+    ------
+    ValueError
+        If `test` is out of bounds, or either set would be empty.
+    """
+    check_generator(rng)
+    if not 0 < test < 1:
+        raise ValueError(f"test must be a share above 0 and below 1; got {test}")
+    held_out = round(test * len(data))
+    if not 0 < held_out < len(data):
+        raise ValueError(
+            f"a test share of {test} of {len(data)} trajectories leaves one side empty; give more trajectories"
+        )
+    order = rng.permutation(len(data))
+    return data.take(order[held_out:]), data.take(order[:held_out])
+
+
+def check_generator(rng) -> None:
+    """Raise a TypeError unless `rng` is a numpy.random.Generator."""
+    if not isinstance(rng, np.random.Generator):
+        raise TypeError(f"rng must be a numpy.random.Generator, such as numpy.random.default_rng(0); got {rng!r}")
