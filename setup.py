@@ -9,7 +9,7 @@ HERE = Path(__file__).parent
 setup(
     name="minigen",
     version="0.1.0",
-    description="Learn generative modelling by building it: a small, fast autodiff engine on NumPy with numbered lessons.",
+    description="Learn generative modelling by building it: a small, fast autodiff engine on NumPy, and lessons.",
     long_description=(HERE / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="MIT",
@@ -21,7 +21,14 @@ setup(
     package_data={"minigen.lessons": ["*.py"]},
     install_requires=["numpy>=2.0", "numba>=0.61", "matplotlib>=3.8", "tqdm>=4.60"],
     extras_require={
-        "test": ["pytest>=8", "hypothesis>=6.100", "ruff>=0.6", "import-linter>=2.0", "scipy>=1.11", "scikit-learn>=1.4"],
+        "test": [
+            "pytest>=8",
+            "hypothesis>=6.100",
+            "ruff>=0.6",
+            "import-linter>=2.0",
+            "scipy>=1.11",
+            "scikit-learn>=1.4",
+        ],
         "peers": ["torch>=2.2", "jax>=0.4.30", "optax>=0.2", "autograd>=1.7"],
     },
     entry_points={"console_scripts": ["minigen = minigen.cli:main"]},

@@ -1,7 +1,7 @@
 """minigen: learn generative modelling by building it.
 
-A reverse-mode autodiff engine on NumPy with numba kernels (`tensor`, `grad`, `ops`), layers and optimisers over one flat
-parameter buffer (`nn`, `optim`), and the models of the lessons built on them (`models`, `training`, `storage`).
+A reverse-mode autodiff engine on NumPy with numba kernels (`tensor`, `grad`, `ops`), layers and optimisers over one
+flat parameter buffer (`nn`, `optim`), and the models of the lessons built on them (`models`, `training`, `storage`).
 """
 
 from importlib import import_module

@@ -60,9 +60,10 @@ class Tensor:
         return self.node.gradient if self.node is not None and self.node.op is None else None
 
     @grad.setter
-    def grad(self, value: np.ndarray | None) -> None:
+    def grad(self, value: np.ndarray | Tensor | None) -> None:
         if self.node is None or self.node.op is not None:
             raise ValueError("grad can be set only on a leaf: a tensor made with requires_grad=True")
+        value = value.data if type(value) is Tensor else value
         if value is not None and (type(value) is not np.ndarray or value.shape != self.data.shape):
             raise ValueError(
                 f"grad of this leaf is a NumPy array of shape {self.data.shape} or None; got "
@@ -82,7 +83,7 @@ class Tensor:
                 "backward(): this value does not depend on any tensor that requires a gradient; make the inputs to "
                 "learn with minigen.tensor(data, requires_grad=True) and compute the loss outside no_grad()"
             )
-        for leaf, gradient in _sweep(root, np.ones_like(root.value), None, False):
+        for leaf, gradient in _sweep(root, np.ones_like(root.value)):
             if leaf.gradient is None:
                 leaf.gradient = np.array(gradient, dtype=leaf.value.dtype)
             else:
@@ -179,7 +180,8 @@ def primitive(name: str, forward: Callable, *rules: Callable | None, joint: Call
         result y to the gradient of that argument. None says that this derivative is zero everywhere. A rule uses only
         operations, so that it can be differentiated again; it need not undo broadcasting.
     joint : instead of `rules`, one function for operations whose gradients share work or that take any number of
-        arguments, `joint(wants, g, y, *args, **static)`: a gradient or None per argument; `wants` says which are needed.
+        arguments, `joint(wants, g, y, *args, **static)`: a gradient or None per argument; `wants` says which are
+        needed.
     """
 
     def op(*args, **static):
@@ -276,7 +278,8 @@ def _explained(op, raw, error):
 def grad(y: Tensor, xs: Tensor | Sequence[Tensor], create_graph: bool = False):
     """Gradient of the scalar `y` by `xs`: one tensor for one tensor, a list for a sequence.
 
-    With `create_graph` the result is itself on the tape and can be differentiated again. Leaves' `.grad` are not touched.
+    With `create_graph` the result is itself on the tape and can be differentiated again. Leaves' `.grad` are not
+    touched.
 
     Raises ValueError if y is not a scalar or does not depend on one of xs, TypeError if an x is not a tensor.
     """
@@ -284,7 +287,9 @@ def grad(y: Tensor, xs: Tensor | Sequence[Tensor], create_graph: bool = False):
     targets = [xs] if single else list(xs)
     for i, x in enumerate(targets):
         if type(x) is not Tensor:
-            raise TypeError(f"grad() by argument {i}, a {type(x).__name__}: it must be a Tensor; make it with minigen.tensor")
+            raise TypeError(
+                f"grad() by argument {i}, a {type(x).__name__}: it must be a Tensor; make it with minigen.tensor"
+            )
         if x.node is None:
             raise ValueError(
                 f"grad() by argument {i} of shape {x.data.shape}, which does not require a gradient: "
@@ -299,14 +304,12 @@ def grad(y: Tensor, xs: Tensor | Sequence[Tensor], create_graph: bool = False):
         if root is None or (x.node.id not in needed):
             raise ValueError(
                 f"grad(): y does not depend on argument {i} of shape {x.data.shape}; "
-                "was y computed from another tensor, under no_grad(), or through detach()? (A derivative that has become "
-                "constant, such as the third of x * x, does not depend on x either: it is zero)"
+                "was y computed from another tensor, under no_grad(), or through detach()? (A derivative that "
+                "has become constant, such as the third of x * x, does not depend on x either: it is zero)"
             )
     seed = np.ones_like(root.value)
-    found = {
-        node.id: gradient
-        for node, gradient in _sweep(root, Tensor(seed) if create_graph else seed, needed, create_graph, wanted)
-    }
+    arrived = _sweep(root, Tensor(seed) if create_graph else seed, needed, wanted, create_graph)
+    found = {node.id: gradient for node, gradient in arrived}
     results = [_as_result(found.get(x.node.id), x) for x in targets]
     return results[0] if single else results
 
@@ -346,23 +349,24 @@ def _between(root: Node, wanted: set[int]) -> set[int]:
     return needed
 
 
-def _sweep(root: Node, seed, needed: set[int] | None, create_graph: bool, wanted: set[int] | None = None):
-    """Walk back from `root` in decreasing order of ids; yield `(node, gradient)` for leaves, or for the wanted ids.
+def _sweep(root: Node, seed, needed=None, wanted=None, create_graph=False) -> list:
+    """Walk back from `root` in decreasing order of ids; return pairs (node, gradient) of the leaves and of wanted ids.
 
     Ids increase along the computation, so when a node comes off the heap all that was computed from it is done and its
-    gradient is complete. `needed` limits the walk; None walks everywhere.
+    gradient is complete. `needed`, a set of ids, limits the walk; None walks everywhere, and gives a leaf's gradient in
+    as many parts as the leaf was used.
     """
     add, sum_to = OPERATIONS["add"], OPERATIONS["sum_to"]
-    gradients = {root.id: seed}
+    gradients, arrived = {root.id: seed}, []
     heap = [(-root.id, root)]
     while heap:
-        _, node = heappop(heap)
+        node = heappop(heap)[1]
         g = gradients.pop(node.id)
-        if node.op is None if wanted is None else node.id in wanted:
-            yield node, g
+        if node.op is None or (wanted is not None and node.id in wanted):
+            arrived.append((node, g))
+            if node.op is None:
+                continue
         op, parents = node.op, node.parents
-        if op is None:
-            continue
         if needed is None:
             wants = [parent is not None for parent in parents]
         else:
@@ -391,11 +395,14 @@ def _sweep(root: Node, seed, needed: set[int] | None, create_graph: bool, wanted
                 )
             if contribution.shape != parent.value.shape:
                 contribution = sum_to(contribution, parent.value.shape)
-            if parent.id in gradients:
+            if parent.op is None and needed is None:
+                arrived.append((parent, contribution))
+            elif parent.id in gradients:
                 gradients[parent.id] = add(gradients[parent.id], contribution)
             else:
                 gradients[parent.id] = contribution
                 heappush(heap, (-parent.id, parent))
+    return arrived
 
 
 def _by_rules(op, wants, g, y, args, static):
@@ -404,6 +411,4 @@ def _by_rules(op, wants, g, y, args, static):
             f"{op.__name__}() has no derivative by its argument {wants.index(True, len(op.rules))}; give primitive() a "
             "rule for it, or detach() that argument"
         )
-    return [
-        rule(g, y, *args, **static) if want and rule is not None else None for rule, want in zip(op.rules, wants)
-    ]
+    return [rule(g, y, *args, **static) if want and rule is not None else None for rule, want in zip(op.rules, wants)]

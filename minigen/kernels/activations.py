@@ -1,7 +1,7 @@
 """Kernels of the nonlinearities: value, gradient, and bias and activation added to a matrix product in one pass.
 
-The float32 exponential is Cody and Waite's: x = n ln 2 + r with the degree-6 polynomial for exp(r) of the Cephes library
-(Moshier), relative error 2e-7. The float32 tanh is the clamped rational function of degree 13 over 6 used by Eigen,
+The float32 exponential is Cody and Waite's: x = n ln 2 + r with the degree-6 polynomial for exp(r) of the Cephes
+library (Moshier), relative error 2e-7. The float32 tanh is the clamped rational function of degree 13 over 6 used by Eigen,
 absolute error 3e-7. Both use only operations that a vector register has.
 """
 
@@ -51,7 +51,7 @@ def _sigmoid(x):
     return f32(1.0) / (f32(1.0) + _exp(-x))
 
 
-# Value of an activation -----------------------------------------------------------------------------------------------
+# Value of an activation.
 
 
 def sigmoid_numpy(x):
@@ -77,7 +77,7 @@ def silu(x, out):
         out[i] = x[i] * _sigmoid(x[i])
 
 
-# Gradient of an activation, times the upstream gradient g --------------------------------------------------------------
+# Gradient of an activation, times the upstream gradient g.
 
 
 def tanh_grad_numpy(g, y):
@@ -152,7 +152,7 @@ def silu_curvature(c, x, out):
         out[i] = c[i] * s * (f32(1.0) - s) * (f32(2.0) + x[i] * (f32(1.0) - f32(2.0) * s))
 
 
-# Bias and activation in place on a matrix product z of shape (n, d), with b of shape (d,) --------------------------------
+# Bias and activation in place on a matrix product z of shape (n, d), with b of shape (d,).
 
 
 def bias_identity_numpy(z, b):

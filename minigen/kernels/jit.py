@@ -53,7 +53,7 @@ def elementwise(twin):
 
 
 def elementwise_pair(twin):
-    """Decorate a loop `(a, b, out, *constants)` over two arrays of one shape; falls back on its twin `(a, b, *constants)`."""
+    """Decorate a loop `(a, b, out, *constants)` over arrays of one shape; its twin takes `(a, b, *constants)`."""
 
     def decorate(loop):
         @wraps(twin)

@@ -141,12 +141,10 @@ class VAE:
     def _loss(self, x, rng):
         """Mean over the batch of -ELBO (with beta), each term summed over features or latents."""
         z, kl, correlation = self._encode_and_draw(x, rng)
-        d, k = x.shape[1], self.latent
+        n, d = x.shape
         reconstruction = ops.multiply(ops.gaussian_nll(self.network_.decoder(z), x, self._log_var(d)), float(d))
-        kl = ops.multiply(ops.mean(kl), float(k))
-        if correlation is not None:
-            kl = ops.add(kl, ops.mean(correlation))
-        return ops.add(reconstruction, ops.multiply(kl, self.beta))
+        kl = ops.sum(kl) if correlation is None else ops.add(ops.sum(kl), ops.sum(correlation))
+        return ops.add(reconstruction, ops.multiply(kl, self.beta / n))
 
     def _terms(self, x, rng):
         """Per example, (n,) each: -log p(x | z) at one draw of z, and KL(q(z | x) || N(0, I)) in closed form."""
@@ -168,8 +166,8 @@ class VAE:
         """One reparameterised draw z (n, k), the KL term of each latent (n, k) as if they were independent, and what
         correlations add to the KL of each example (n,), None for a diagonal posterior.
 
-        With Cholesky factor L, KL = (tr L L^T + |mu|^2 - k) / 2 - sum log L_ii, so an entry below the diagonal adds half
-        its square.
+        With Cholesky factor L, KL = (tr L L^T + |mu|^2 - k) / 2 - sum log L_ii, so an entry below the diagonal adds
+        half its square.
         """
         mean, log_sd, below = self._posterior(x)
         eps = ops.normal(rng, mean.shape, mean.dtype)
@@ -177,9 +175,9 @@ class VAE:
         kl = ops.standard_normal_kl(mean, log_sd)
         if below is None:
             return z, kl, None
-        rows, columns = self._below
-        to_rows = (rows[:, None] == np.arange(self.latent)).astype(eps.dtype)
-        z = ops.add(z, ops.matmul(ops.multiply(below, eps[:, columns]), to_rows))  # z_i gains the L_ij eps_j, j < i
+        i, j = self._below
+        to_row = (i[:, None] == np.arange(self.latent)).astype(eps.dtype)
+        z = ops.add(z, ops.matmul(ops.multiply(below, eps[:, j]), to_row))  # z_i gains the L_ij eps_j, j < i
         return z, kl, ops.multiply(ops.sum(ops.square(below), axis=1), 0.5)
 
     def _posterior(self, x):

@@ -131,8 +131,12 @@ class Module:
         mark_changed([current])
 
     def children(self) -> Iterator[tuple[str, Module]]:
-        """Names and modules one level down."""
-        return ((name, value) for name, value in vars(self).items() if isinstance(value, Module))
+        """Names and modules one level down; those in a list or tuple are named `attribute.position`."""
+        for name, value in vars(self).items():
+            if isinstance(value, Module):
+                yield name, value
+            elif isinstance(value, (list, tuple)):
+                yield from ((f"{name}.{i}", part) for i, part in enumerate(value) if isinstance(part, Module))
 
     def modules(self) -> Iterator[tuple[str, Module]]:
         """Dotted names and modules on every level, this one first under the empty name."""

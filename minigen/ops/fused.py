@@ -5,7 +5,7 @@ import numpy as np
 from .. import kernels
 from ..tape import primitive
 from .elementwise import elu_grad, leaky_relu_grad, sigmoid_grad, tanh_grad
-from .matmul import matmul
+from .matmul import matrix_product
 from .reductions import sum
 from .shaping import reshape, transpose
 
@@ -27,8 +27,8 @@ def _linear(x, weight, bias, activation="identity", **settings):
     """activation(x weight^T + bias): x (..., n_in), weight (n_out, n_in), bias (n_out,) -> (..., n_out)."""
     if x.ndim == 0 or x.shape[-1] != weight.shape[1]:
         raise ValueError(
-            f"a linear layer of weight shape {weight.shape} (out, in) takes inputs whose last axis is {weight.shape[1]}; "
-            f"got shape {x.shape}"
+            f"a linear layer of weight shape {weight.shape} (out, in) takes inputs whose last axis is "
+            f"{weight.shape[1]}; got shape {x.shape}"
         )
     if bias.shape != weight.shape[:1]:
         raise ValueError(
@@ -45,10 +45,13 @@ def _linear(x, weight, bias, activation="identity", **settings):
 
 def _linear_back(wants, g, y, x, weight, bias, activation="identity", **settings):
     g = ACTIVATIONS[activation][1](g, y, **settings)
-    by_x = matmul(g, weight) if wants[0] else None
-    if x.ndim != 2:
+    shape = x.shape
+    if len(shape) != 2:
         g, x = reshape(g, (-1, weight.shape[0])), reshape(x, (-1, weight.shape[1]))
-    by_weight = matmul(transpose(g), x) if wants[1] else None
+    by_x = matrix_product(g, weight) if wants[0] else None
+    if by_x is not None and len(shape) != 2:
+        by_x = reshape(by_x, shape)
+    by_weight = matrix_product(transpose(g), x) if wants[1] else None
     by_bias = sum(g, 0) if wants[2] else None
     return by_x, by_weight, by_bias
 

@@ -1,4 +1,6 @@
-"""Losses: one number that says how far predictions are from targets. Every one but the KL is the MEAN OVER ALL ELEMENTS.
+"""Losses: one number that says how far predictions are from targets, and the closed-form KL of the normal.
+
+Every loss is the MEAN OVER ALL ELEMENTS; the KL is left element by element.
 
 Prediction and target have the same shape; (n, 1) against (n,) is refused, because broadcasting it would compare every
 prediction with every target. For a sum over features, multiply by their number.
@@ -13,7 +15,7 @@ from ..tape import primitive
 from .arithmetic import abs, clip, multiply, negative, subtract
 from .elementwise import exp, expm1, sigmoid
 from .reductions import log_softmax, mean, sum
-from .shaping import reshape, take_along_axis
+from .shaping import reshape, sum_to, take_along_axis
 
 
 def _same_shape(name, prediction, target):
@@ -87,10 +89,13 @@ def cross_entropy(logits, labels):
     """
     classes = np.asarray(getattr(labels, "data", labels) if not isinstance(labels, np.ndarray) else labels)
     if classes.dtype.kind not in "iu":
-        raise TypeError(f"cross_entropy() got labels of dtype {classes.dtype}; expected integers, the number of the class")
+        raise TypeError(
+            f"cross_entropy() got labels of dtype {classes.dtype}; expected integers, the number of the class"
+        )
     if logits.ndim != 2 or classes.shape != logits.shape[:1] or classes.size == 0:
         raise ValueError(
-            f"cross_entropy() got logits {logits.shape} and labels {classes.shape}; expected (n, k) and (n,) with n of 1 or more"
+            f"cross_entropy() got logits {logits.shape} and labels {classes.shape}; expected (n, k) and "
+            "(n,) with n of 1 or more"
         )
     if classes.size and not (classes.min() >= 0 and classes.max() < logits.shape[1]):
         raise ValueError(
@@ -117,13 +122,15 @@ def _gaussian_nll(mu, target, log_var):
 def _gaussian_nll_back(wants, g, y, mu, target, log_var):
     if isinstance(log_var, (int, float)):
         log_var = np.asarray(log_var, mu.dtype)
-    precision = exp(negative(log_var))
-    error = subtract(mu, target)
-    weighted = multiply(error, precision)
-    share = multiply(g, 1.0 / mu.size)
-    by_mu = multiply(weighted, share) if wants[0] or wants[1] else None
+    error, share = subtract(mu, target), multiply(g, 1.0 / mu.size)
+    by_mu = multiply(multiply(error, exp(negative(log_var))), share)
     by_target = negative(by_mu) if wants[1] else None
-    by_log_var = multiply(subtract(1.0, multiply(weighted, error)), multiply(share, 0.5)) if wants[2] else None
+    by_log_var = None
+    if wants[2]:
+        # Each of the elements that share a log_var adds (1 - error^2 / variance) share / 2.
+        squares = sum_to(multiply(by_mu, error), np.shape(log_var))
+        sharing = float(mu.size // max(np.size(log_var), 1))
+        by_log_var = multiply(subtract(multiply(share, sharing), squares), 0.5)
     return by_mu, by_target, by_log_var
 
 
@@ -133,7 +140,7 @@ gaussian_nll = primitive("gaussian_nll", _gaussian_nll, joint=_gaussian_nll_back
 def _standard_normal_kl(mu, log_sd):
     """KL(N(mu, exp(log_sd)^2) || N(0, 1)), element by element: (mu^2 + exp(2 log_sd) - 1) / 2 - log_sd.
 
-    Kingma and Welling (2014), appendix B. The only function of this file that takes no mean.
+    Kingma and Welling (2014), appendix B.
     """
     return (mu * mu + np.expm1(2 * log_sd)) * 0.5 - log_sd
 

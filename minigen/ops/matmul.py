@@ -7,18 +7,18 @@ from .arithmetic import multiply
 from .shaping import broadcast_to, expand_dims, reshape, squeeze, swapaxes, transpose
 
 
-def _matmul(a, b):
+def _matrix_product(a, b):
     if a.ndim == 2 and b.ndim == 2:
         return np.dot(a, b)  # half the overhead of np.matmul, and the same BLAS call
     return np.matmul(a, b)
 
 
 # g b^T and a^T g; the tape sums over batch axes that were broadcast.
-_matmul = primitive(
+matrix_product = primitive(
     "matmul",
-    _matmul,
-    lambda g, y, a, b: _matmul(g, swapaxes(b, -1, -2)),
-    lambda g, y, a, b: _matmul(swapaxes(a, -1, -2), g),
+    _matrix_product,
+    lambda g, y, a, b: matrix_product(g, swapaxes(b, -1, -2)),
+    lambda g, y, a, b: matrix_product(swapaxes(a, -1, -2), g),
 )
 
 
@@ -29,14 +29,18 @@ def _array_like(x):
 def matmul(a, b):
     """Matrix product with NumPy's rules: the last two axes are the matrices, the others broadcast; a 1-D argument is a
     row on the left, a column on the right, and its axis is dropped from the result."""
-    a, b = _array_like(a), _array_like(b)
-    if a.ndim > 1 and b.ndim > 1:
-        return _matmul(a, b)
+    try:
+        if a.ndim > 1 and b.ndim > 1:
+            return matrix_product(a, b)
+    except AttributeError:
+        a, b = _array_like(a), _array_like(b)
     if a.ndim == 0 or b.ndim == 0:
         raise ValueError(f"matmul() got shapes {a.shape} and {b.shape}; a single number has no rows: use multiply (*)")
     if a.shape[-1] != b.shape[-2 if b.ndim > 1 else 0]:
-        raise ValueError(f"matmul() got shapes {a.shape} and {b.shape}; the last axis of a and the rows of b must be equal")
-    y = _matmul(expand_dims(a, 0) if a.ndim == 1 else a, expand_dims(b, 1) if b.ndim == 1 else b)
+        raise ValueError(
+            f"matmul() got shapes {a.shape} and {b.shape}; the last axis of a and the rows of b must be equal"
+        )
+    y = matrix_product(expand_dims(a, 0) if a.ndim == 1 else a, expand_dims(b, 1) if b.ndim == 1 else b)
     if b.ndim == 1:
         y = squeeze(y, -1)
     return squeeze(y, -1 if b.ndim == 1 else -2) if a.ndim == 1 else y

@@ -4,7 +4,45 @@ import numpy as np
 
 from ..tape import Tensor
 
-METHODS = ["abs", "argsort", "astype", "clip", "cos", "cumsum", "diagonal", "dot", "exp", "expand_dims", "flip", "log", "log1p", "logsumexp", "log_softmax", "max", "mean", "min", "norm", "prod", "relu", "sigmoid", "sin", "softmax", "softplus", "sort", "split", "sqrt", "square", "squeeze", "std", "sum", "swapaxes", "take_along_axis", "tanh", "trace", "var"]
+METHODS = [
+    "abs",
+    "argsort",
+    "astype",
+    "clip",
+    "cos",
+    "cumsum",
+    "diagonal",
+    "dot",
+    "exp",
+    "expand_dims",
+    "flip",
+    "log",
+    "log1p",
+    "logsumexp",
+    "log_softmax",
+    "max",
+    "mean",
+    "min",
+    "norm",
+    "prod",
+    "relu",
+    "sigmoid",
+    "sin",
+    "softmax",
+    "softplus",
+    "sort",
+    "split",
+    "sqrt",
+    "square",
+    "squeeze",
+    "std",
+    "sum",
+    "swapaxes",
+    "take_along_axis",
+    "tanh",
+    "trace",
+    "var",
+]
 
 BINARY = {
     "add": "add",
@@ -58,7 +96,19 @@ def install(ops: dict) -> None:
     Tensor.__neg__, Tensor.__abs__ = (lambda self: ops["negative"](self)), (lambda self: ops["abs"](self))
     Tensor.__pos__ = lambda self: self
     Tensor.T = property(lambda self: ops["transpose"](self), doc="The axes in reverse order.")
-    for function in (item, numpy, __array__, __setitem__, __len__, __iter__, __bool__, __float__, __int__, __format__, __repr__):
+    for function in (
+        item,
+        numpy,
+        __array__,
+        __setitem__,
+        __len__,
+        __iter__,
+        __bool__,
+        __float__,
+        __int__,
+        __format__,
+        __repr__,
+    ):
         setattr(Tensor, function.__name__, function)
     Tensor.__hash__ = object.__hash__
     for name in ("shape", "dtype", "ndim", "size"):
@@ -102,7 +152,9 @@ def _through(ops, name, inputs, settings):
 def item(self) -> float | int | bool:
     """The one number of a tensor of size 1, as a Python number."""
     if self.data.size != 1:
-        raise ValueError(f"item() needs a tensor with one element, got shape {self.data.shape}; reduce or index it first")
+        raise ValueError(
+            f"item() needs a tensor with one element, got shape {self.data.shape}; reduce or index it first"
+        )
     return self.data.item()
 
 

@@ -55,7 +55,9 @@ def var(x, axis=None, ddof=0, keepdims=False):
     total = sum(spread, axis, keepdims)
     count = _count(x, axis) - ddof
     if count <= 0:
-        raise ValueError(f"var() of {count + ddof} value(s) with ddof={ddof} has nothing to divide by; use a smaller ddof")
+        raise ValueError(
+            f"var() of {count + ddof} value(s) with ddof={ddof} has nothing to divide by; use a smaller ddof"
+        )
     return divide(total, float(count))
 
 
@@ -137,7 +139,7 @@ cumsum = primitive("cumsum", np.cumsum, _cumsum_back)
 
 
 def _norm(x, axis=None, keepdims=False):
-    """Euclidean length, sqrt(sum x^2), over all elements or over axes. Its derivative at the zero vector is taken as 0."""
+    """Euclidean length, sqrt(sum x^2), over all elements or over axes; its derivative at the zero vector is 0."""
     return np.sqrt(np.sum(x * x, axis=axis, keepdims=keepdims))
 
 

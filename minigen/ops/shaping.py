@@ -1,5 +1,7 @@
 """Operations that move numbers without changing them: shapes, axes, pieces, order."""
 
+import itertools
+
 import numpy as np
 
 from .. import kernels
@@ -145,11 +147,11 @@ def split(x, sections, axis=0):
         sections = [length * i // sections for i in range(1, sections)]
     cuts = [0, *sections, length]
     before = (slice(None),) * (axis % x.ndim)
-    return [getitem(x, (*before, slice(start, stop))) for start, stop in zip(cuts[:-1], cuts[1:])]
+    return [getitem(x, (*before, slice(start, stop))) for start, stop in itertools.pairwise(cuts)]
 
 
 def pad(x, pad_width, value=0.0):
-    """x with a border of a constant. `pad_width` as in NumPy: one number, (before, after), or one such pair per axis."""
+    """x with a border of a constant. `pad_width` as in NumPy: a number, (before, after), or such a pair per axis."""
     widths = np.broadcast_to(pad_width, (x.ndim, 2)).tolist()
     if any(width < 0 for pair in widths for width in pair):
         raise ValueError(f"pad() got pad_width {pad_width}; widths must be 0 or more: to cut, use an index")

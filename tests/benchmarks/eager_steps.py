@@ -7,6 +7,7 @@ PyTorch's in the same round. The floor is the time of the step's bare matrix pro
 """
 
 import argparse
+import itertools
 import time
 
 import numpy as np
@@ -41,7 +42,7 @@ def minigen_step(sizes, batch):
 def torch_step(network, sizes, data):
     """The same step in PyTorch, from the same weights."""
     layers = []
-    for n_in, n_out in zip(sizes[:-1], sizes[1:]):
+    for n_in, n_out in itertools.pairwise(sizes):
         layers += [torch.nn.Linear(n_in, n_out), torch.nn.Tanh()]
     twin = torch.nn.Sequential(*layers[:-1])
     twin.load_state_dict({name: torch.from_numpy(array) for name, array in network.state_dict().items()})
@@ -62,7 +63,7 @@ def floor(sizes, batch):
     """The step's matrix products alone: forward, gradient by the weights, gradient by the inputs but the first."""
     rng = np.random.default_rng(0)
     products = []
-    for i, (n_in, n_out) in enumerate(zip(sizes[:-1], sizes[1:])):
+    for i, (n_in, n_out) in enumerate(itertools.pairwise(sizes)):
         x, w, g = (rng.standard_normal(s).astype(np.float32) for s in ((batch, n_in), (n_out, n_in), (batch, n_out)))
         products += [(x, w.T), (g.T, x)] + ([(g, w)] if i else [])
     return lambda: [np.dot(a, b) for a, b in products]

@@ -8,6 +8,7 @@ in alternating rounds. The second part needs torch.
 """
 
 import argparse
+import itertools
 import math
 import time
 
@@ -35,7 +36,7 @@ def torch_training(X, latent=6, hidden=(256, 128), batch_size=128, lr=2e-3):
 
     def mlp(sizes):
         layers = []
-        for n_in, n_out in zip(sizes[:-1], sizes[1:]):
+        for n_in, n_out in itertools.pairwise(sizes):
             layers += [torch.nn.Linear(n_in, n_out), torch.nn.ReLU()]
         return torch.nn.Sequential(*layers[:-1])
 
@@ -73,7 +74,9 @@ def compare(rounds, steps):
     optimizer = optim.Adam(vae.network_, 2e-3)
 
     def ours(n):
-        training.fit(vae.network_, lambda x: vae._loss(x, rng), (X,), rng=rng, steps=n, batch_size=128, optimizer=optimizer)
+        training.fit(
+            vae.network_, lambda x: vae._loss(x, rng), (X,), rng=rng, steps=n, batch_size=128, optimizer=optimizer
+        )
 
     ours(50), theirs(50)
     times = np.empty((rounds, 2))

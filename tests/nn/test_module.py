@@ -400,8 +400,8 @@ def test_a_gradient_put_in_by_hand_is_used():
 def test_rebinding_to_another_shape_is_an_error(change, words):
     layer = nn.Linear(2, 3, rng=make_rng())
     optimizer = optim.Adam(layer)
-    change(layer.weight)
     with pytest.raises(ValueError) as caught:
+        change(layer.weight)
         optimizer.step()
     assert all(word in str(caught.value) for word in words), caught.value
 
