@@ -1,0 +1,305 @@
+"""How do generated trajectories and their scores look on paper?
+
+Figures are made from arrays, without pyplot: no window, no display and no global state are involved. `draw_*` fill one
+axes and are what a lesson composes its own figures from (inside `style()`); the others return a whole figure. `save`
+writes one.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import secrets
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.collections import LineCollection
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+# Okabe and Ito's colours, which people with any kind of colour vision can tell apart.
+BLACK, GREY, PALE = "#222222", "#8A8A8A", "#D8D8D8"
+BLUE, ORANGE, GREEN, VERMILLION, PURPLE, SKY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9"
+
+STYLE = {
+    "figure.facecolor": "white",
+    "savefig.facecolor": "white",
+    "savefig.dpi": 160,
+    "font.size": 10,
+    "axes.titlesize": 10,
+    "axes.titlelocation": "left",
+    "axes.labelsize": 10,
+    "xtick.labelsize": 9,
+    "ytick.labelsize": 9,
+    "legend.fontsize": 9,
+    "legend.frameon": False,
+    "legend.handlelength": 1.4,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#666666",
+    "axes.linewidth": 0.7,
+    "axes.labelcolor": BLACK,
+    "text.color": BLACK,
+    "xtick.color": "#444444",
+    "ytick.color": "#444444",
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#E4E4E4",
+    "grid.linewidth": 0.6,
+    "lines.linewidth": 1.6,
+    "axes.prop_cycle": matplotlib.cycler(color=[BLUE, ORANGE, GREEN, VERMILLION, PURPLE, SKY]),
+    "image.cmap": "viridis",
+}
+
+FACTOR_LABELS = {
+    "theta0": r"$\theta_0$ (rad)",
+    "omega0": r"$\omega_0$ (rad/s)",
+    "g_over_l": r"$g/L$ (1/s$^2$)",
+    "damping": r"$c/m$ (1/s)",
+}
+
+
+def style():
+    """A context in which figures take minigen's style: `with plots.style(): ...`."""
+    return matplotlib.rc_context(STYLE)
+
+
+def save(figure: Figure, path: str | os.PathLike) -> Path:
+    """Write a figure as PNG, whole or not at all; returns the path."""
+    path = Path(path)
+    temporary = path.with_name(f".{path.stem}-{secrets.token_hex(4)}.tmp")
+    try:
+        with style():
+            figure.savefig(temporary, format="png")
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    return path
+
+
+def draw_trajectories(ax: Axes, t, theta, shade=None, *, limits: tuple[float, float] = (4, 10), dots: bool = False):
+    """Trajectories (n, steps) in rad over t (steps,) in s as thin lines, or as dots where noise would hide a line.
+
+    `shade` (n,), such as g/L, gives each its colour on the scale `limits`; without it all are blue.
+    """
+    colours = BLUE if shade is None else ScalarMappable(Normalize(*limits), "viridis").to_rgba(np.asarray(shade))
+    theta = np.asarray(theta)
+    if dots:
+        each = colours if shade is None else np.repeat(colours, len(t), axis=0)
+        ax.scatter(np.tile(t, len(theta)), theta.ravel(), s=1.6, c=each, lw=0, rasterized=True)
+    else:
+        lines = np.stack([np.broadcast_to(t, theta.shape), theta], axis=-1)
+        ax.add_collection(LineCollection(list(lines), colors=colours, linewidths=0.8))
+    ax.set_xlim(*_span(t))
+
+
+def _span(t) -> tuple[float, float]:
+    """The time that the points stand for: the last one has its step too."""
+    return t[0], t[-1] + (t[-1] - t[-2])
+
+
+def draw_histograms(ax: Axes, generated, data, *, bins: int = 20):
+    """The distribution of one factor: the data's (m,) as a grey area, the generator's (n,) as a line."""
+    generated, data = (np.asarray(x)[np.isfinite(x)] for x in (generated, data))
+    low, high = np.min(data), np.max(data)
+    margin = 0.15 * (high - low)
+    step = (high - low) / bins
+    edges = np.arange(low - 5 * step, high + 5.5 * step, step)
+    # What lies further out is counted in the outermost bins, so that no sample is hidden.
+    for values, look in ((data, {"fill": True, "color": PALE}), (generated, {"color": VERMILLION, "lw": 1.6})):
+        share, _ = np.histogram(np.clip(values, edges[0], edges[-1]), edges)
+        ax.stairs(share / max(values.size, 1) / step, edges, **look)
+    ax.set(xlim=(low - 2 * margin, high + 2 * margin), yticks=[])
+    ax.spines["left"].set_visible(False)
+
+
+def generator(
+    t,
+    theta,
+    error,
+    fitted: Mapping[str, np.ndarray],
+    data: Mapping[str, np.ndarray],
+    match: Mapping[str, float],
+    *,
+    title: str,
+    observed=None,
+    noise_sd=None,
+    data_noise_sd=None,
+) -> Figure:
+    """One generator at a glance: samples, what physics leaves unexplained, its idea of the noise, its factors.
+
+    Parameters
+    ----------
+    t : (steps,), in s
+    theta : (n, steps), samples in rad
+    error : (n, steps), each sample minus the pendulum nearest to it, in rad
+    fitted, data : the samples' fitted factors (n,) and the data's true ones (m,), by name; g_over_l gives the colours
+    match : the Kolmogorov-Smirnov statistic of each factor
+    observed : (steps,), the first sample with the generator's noise on it, in rad
+    noise_sd, data_noise_sd : (steps,), SD of the noise as the generator believes it to be, and as it is, in rad
+    """
+    with style():
+        figure = Figure(figsize=(7, 8.2), layout="constrained")
+        figure.suptitle(title, x=0.015, ha="left", fontsize=12, fontweight="bold")
+        top, middle, bottom = figure.subfigures(3, 1, height_ratios=(1.2, 1, 1), hspace=0.03)
+
+        ax = top.subplots()
+        shown = min(30, len(theta))
+        draw_trajectories(ax, t, theta[:shown], fitted["g_over_l"][:shown])
+        span = 1.1 * max(1.6, np.max(np.abs(theta[:shown])), 0 if observed is None else np.max(np.abs(observed)))
+        ax.set(xlabel="time (s)", ylabel="angle (rad)", title=f"{shown} samples", ylim=(-span, span))
+        if observed is not None:
+            ax.plot(t, theta[0], color=VERMILLION, lw=2.2, label="one of them")
+            ax.plot(t, observed, ".", ms=4, color=VERMILLION, label="the same with its noise")
+            ax.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, borderaxespad=0.1)
+        draw_shade_bar(top, {"ax": ax, "pad": 0.02, "aspect": 25}, r"fitted $g/L$ (1/s$^2$)")
+
+        two = noise_sd is not None
+        axes = middle.subplots(1, 2 if two else 1, width_ratios=(1.6, 1) if two else None, squeeze=False)[0]
+        ax = axes[0]
+        low, median, high = np.percentile(error, (5, 50, 95), axis=0)
+        largest = max(np.max(np.abs([low, high])), np.max(np.abs(error[:4])))
+        units = ((1, "rad"), (1e3, "mrad"), (1e6, "µrad"), (1e9, "nrad"))
+        unit, name = next((each for each in units if each[0] * largest > 0.5), units[-1])
+        ax.fill_between(t, unit * low, unit * high, color=BLUE, alpha=0.18, lw=0, label="90 % of samples")
+        for i, each in enumerate(error[:4]):
+            ax.plot(t, unit * each, color=BLUE, lw=0.8, alpha=0.8, label=None if i else "some")
+        ax.plot(t, unit * median, color=BLACK, lw=1.4, label="median")
+        ax.set(xlabel="time (s)", ylabel=f"difference ({name})", title="Sample minus nearest pendulum")
+        ax.set(xlim=_span(t), ylim=(-1.1 * unit * largest, 1.5 * unit * largest))
+        ax.legend(loc="upper left", ncols=3, columnspacing=1.2, borderaxespad=0.2)
+        if two:
+            ax = axes[1]
+            if data_noise_sd is not None:
+                ax.plot(t, data_noise_sd, color=GREY, lw=5, alpha=0.5, label="in the data")
+            ax.plot(t, noise_sd, color=VERMILLION, label="assumed here")
+            ax.set(xlabel="time (s)", ylabel="SD of noise (rad)", xlim=_span(t), title="Observation noise")
+            ax.set_ylim(0, 1.5 * max(np.max(noise_sd), 0 if data_noise_sd is None else np.max(data_noise_sd)))
+            ax.legend(loc="upper left", borderaxespad=0.2)
+
+        axes = bottom.subplots(1, len(fitted), squeeze=False)[0]
+        for ax, (factor, values) in zip(axes, fitted.items()):
+            draw_histograms(ax, values, data[factor])
+            ax.set(xlabel=FACTOR_LABELS.get(factor, factor), title=f"KS distance {match[factor]:.3f}")
+        axes[0].set_ylabel("density")
+        line = Line2D([], [], color=VERMILLION, label="fitted to the samples")
+        handles = [Patch(color=PALE, label="the data's factors"), line]
+        bottom.legend(handles=handles, loc="outside upper left", ncols=2)
+    return figure
+
+
+def draw_shade_bar(figure: Figure, where: Mapping, label: str, limits: tuple[float, float] = (4, 10)):
+    """The colour scale of `draw_trajectories`; `where` says where, in the words of matplotlib's `colorbar`."""
+    bar = figure.colorbar(ScalarMappable(Normalize(*limits), "viridis"), **where)
+    bar.set_label(label)
+    bar.outline.set_visible(False)
+
+
+def overview(
+    t,
+    theta: Mapping[str, np.ndarray],
+    shade: Mapping[str, np.ndarray],
+    residual: Mapping[str, np.ndarray],
+    columns: Sequence[tuple[str, Sequence[str]]],
+    *,
+    title: str,
+    subtitles: Mapping[str, str],
+    notes: Sequence[str] = (),
+    dots: Sequence[str] = (),
+) -> Figure:
+    """Every generator's samples side by side, and the scoreboard below; for the full width of a page.
+
+    Parameters
+    ----------
+    t : (steps,), in s
+    theta : by generator, (n, steps), in rad
+    shade : by generator, (n,), the g/L in 1/s^2 that gives the colour
+    residual : by generator, (n,), distance of each sample from the nearest pendulum in rad
+    columns : the scoreboard after the names: (heading of two lines, one text per generator)
+    subtitles : by generator, what it was given
+    notes : lines below the scoreboard
+    dots : the generators drawn as dots
+    """
+    across = 4
+    down = math.ceil((len(theta) + 1) / across)
+    panels_height, board_height = 1.95 * down + 0.2, 0.27 * (len(theta) + 2.5) + 0.19 * len(notes)
+    with style():
+        figure = Figure(figsize=(9.6, panels_height + board_height + 0.5), layout="constrained")
+        figure.suptitle(title, x=0.008, ha="left", fontsize=13, fontweight="bold")
+        panels, board = figure.subfigures(2, 1, height_ratios=(panels_height, board_height), hspace=0.02)
+        grid = panels.subplots(down, across, squeeze=False)
+        for cell, (ax, (name, angles)) in enumerate(zip(grid.flat, theta.items())):
+            shown = 8 if name in dots else 25
+            draw_trajectories(ax, t, angles[:shown], shade[name][:shown], dots=name in dots)
+            ax.set_title(name, fontweight="bold", pad=16)
+            ax.text(0, 1.03, subtitles[name], transform=ax.transAxes, fontsize=8.5, color="#555555", va="bottom")
+            ax.set(ylim=(-2.7, 2.7), yticks=(-2, 0, 2))
+            if cell % across:
+                ax.tick_params(labelleft=False)
+            else:
+                ax.set_ylabel("angle (rad)")
+            if cell + across >= len(theta):
+                ax.set_xlabel("time (s)")
+            else:
+                ax.tick_params(labelbottom=False)
+        for ax in grid.flat[len(theta) :]:
+            ax.axis("off")
+        key = grid.flat[len(theta)]
+        text = {"ha": "center", "va": "center", "transform": key.transAxes}
+        key.text(0.5, 0.75, "a line's colour is\nthe $g/L$ fitted to it", **text)
+        place = {"cax": key.inset_axes((0.08, 0.46, 0.84, 0.08)), "orientation": "horizontal"}
+        draw_shade_bar(panels, place, r"$g/L$ (1/s$^2$)" + "\nlong rods to short ones")
+        draw_scoreboard(board.add_axes((0.006, 0.01, 0.988, 0.98)), list(theta), residual, columns, notes)
+    return figure
+
+
+def draw_scoreboard(ax: Axes, names: Sequence[str], residual: Mapping[str, np.ndarray], columns, notes=()):
+    """A table in the manner of a book: names, a strip with each residual's median and range, and columns of text."""
+    n = len(names)
+    bottom, top = n + 0.2 + 0.7 * len(notes), -1.9  # rows are one unit high, and the first begins at 0
+    ax.axis("off")
+    ax.set(xlim=(0, 1), ylim=(bottom, top))
+    left, right = 0.21, 0.46
+    # A symbol such as $g/L$ is about as wide as two letters.
+    widths = [
+        2.2 + max(len(line) for line in [*re.sub(r"\$.*?\$", "xx", heading).split("\n"), *cells])
+        for heading, cells in columns
+    ]
+    edges = right + (0.997 - right) * np.cumsum(widths) / sum(widths)
+    for y, width in ((-1.85, 1.2), (-0.12, 0.6), (n - 0.05, 1.2)):
+        ax.plot((0, 1), (y, y), color=BLACK, lw=width, clip_on=False)
+    text = {"va": "center", "fontsize": 9.5}
+    ax.text(0, -1.0, "generator", fontweight="bold", **text)
+    for x, (heading, cells) in zip(edges, columns):
+        ax.text(x, -1.0, heading, ha="right", fontweight="bold", linespacing=1.3, **text)
+        for y, cell in enumerate(cells):
+            ax.text(x, y + 0.45, cell, ha="right", **text)
+    for y, name in enumerate(names):
+        ax.text(0, y + 0.45, name, **text)
+    for line, note in enumerate(notes):
+        ax.text(0, n + 0.45 + 0.7 * line, note, fontsize=8.5, va="center", color="#444444")
+
+    strip = ax.inset_axes((left, (bottom - n) / (bottom - top), right - left, n / (bottom - top)))
+    floor, ceiling = 1e-4, 1.0
+    strip.set(xscale="log", xlim=(floor, ceiling), ylim=(n, 0), yticks=[])
+    for y, name in enumerate(names):
+        low, middle, high = np.percentile(np.clip(residual[name], floor, ceiling), (5, 50, 95))
+        strip.plot((low, high), (y + 0.45, y + 0.45), color=BLUE, lw=5, alpha=0.3, solid_capstyle="butt")
+        # An arrow head says that the true place is further out.
+        strip.plot(middle, y + 0.45, {floor: "<", ceiling: ">"}.get(middle, "o"), color=BLUE, ms=5.5, clip_on=False)
+    strip.grid(axis="x")
+    for side in ("left", "bottom"):
+        strip.spines[side].set_visible(False)
+    strip.patch.set_visible(False)
+    strip.minorticks_off()
+    strip.tick_params(axis="x", length=0, labelsize=8, labeltop=True, labelbottom=False, pad=2)
+    strip.set_xticks((1e-4, 1e-3, 1e-2, 1e-1, 1), ("0.0001", "0.001", "0.01", "0.1", "1"))
+    ax.text((left + right) / 2, -1.35, "physics residual (rad)", ha="center", fontweight="bold", **text)

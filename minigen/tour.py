@@ -1,0 +1,368 @@
+"""Which generator has learned the pendulum? All of them see the same data and are judged by the same yardsticks.
+
+`ROWS` lists the generators. To enter another one, write a function and add a `Row`: scores, table, figure and overview
+follow.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import secrets
+import textwrap
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from tqdm import tqdm
+
+from . import blas, datasets, metrics, plots
+from .datasets import PendulumTrajectories
+from .physics import pendulum
+
+VIEW = 100  # points of a trajectory, over 5 s
+NOISE = 0.1  # growth of the observation noise's SD in rad/s
+
+
+class Data(NamedTuple):
+    """Three sets of pendulums that share no trajectory: to learn from, to be rows themselves, and to compare with."""
+
+    train: PendulumTrajectories
+    held_out: PendulumTrajectories
+    fresh: PendulumTrajectories
+
+
+class Samples(NamedTuple):
+    """What a generator made.
+
+    `theta` (n, steps), in rad: without observation noise where the generator can tell noise from motion. `noise_sd`
+    (steps,) or (n, steps), in rad: the SD of the noise it assumes, or None if it has no idea of noise.
+    """
+
+    theta: np.ndarray
+    noise_sd: np.ndarray | None = None
+
+
+class Row(NamedTuple):
+    """One line of the scoreboard, under a name of at most 23 letters.
+
+    `generate(data, rng, quick, progress)` trains, if there is anything to train, and returns `Samples`, as many as
+    `data.held_out` has, at the times `data.train.t`. All its randomness comes from `rng`; `progress` is handed on to
+    `fit`. `given` says in a few words what the generator had to learn from. `model` asks for its time and a figure of
+    its own; `noisy` says that the samples carry observation noise, so that their neighbours are sought among the
+    observations.
+    """
+
+    name: str
+    given: str
+    generate: Callable[[Data, np.random.Generator, bool, bool | None], Samples]
+    model: bool = True
+    noisy: bool = False
+
+
+class Result(NamedTuple):
+    """A row's samples and what was measured on them."""
+
+    row: Row
+    samples: Samples
+    fit: metrics.PhysicsFit
+    match: dict[str, float]
+    ratio: float
+    seconds: float
+
+
+def truth(data, rng, quick, progress) -> Samples:
+    """Held-out pendulums without noise: what a perfect generator would score."""
+    return Samples(data.held_out.clean)
+
+
+def observations(data, rng, quick, progress) -> Samples:
+    """Held-out pendulums as they were observed."""
+    return Samples(data.held_out.theta)
+
+
+def physicist(data, rng, quick, progress) -> Samples:
+    """The equation of motion, with factors drawn from their known distributions."""
+    return Samples(_draw(len(data.held_out), rng, noise=False).clean, NOISE * data.train.t)
+
+
+def regressor(data, rng, quick, progress) -> Samples:
+    """A network from (t, theta0, omega0, g/L) to theta, asked along t for factors drawn anew."""
+    return _regress("point", data, rng, quick, progress)
+
+
+def probabilistic_regressor(data, rng, quick, progress) -> Samples:
+    """The same with a Gaussian head, which learns the noise beside the motion. Judged by its mean."""
+    return _regress("gaussian", data, rng, quick, progress)
+
+
+def vae(data, rng, quick, progress) -> Samples:
+    """A network that is shown nothing but noisy trajectories. Judged by the mean of its decoder."""
+    from .models import VAE
+
+    model = VAE(steps=800 if quick else 5000)
+    _finished(model.fit(data.train.theta, rng=rng, progress=progress))
+    return Samples(model.sample(len(data.held_out), rng), model.decoder_sd_)
+
+
+def shuffled(data, rng, quick, progress) -> Samples:
+    """Each moment's angles shuffled over the pendulums: every distribution in time is right, and no motion."""
+    return Samples(metrics.shuffled_control(data.train.clean, rng)[: len(data.held_out)])
+
+
+ROWS = [
+    Row("data, true motion", "held-out pendulums", truth, model=False),
+    Row("data, as observed", "the same with noise", observations, model=False, noisy=True),
+    Row("physicist", "the equation of motion", physicist),
+    Row("regressor", "noisy angles and factors", regressor),
+    Row("probabilistic regressor", "noisy angles and factors", probabilistic_regressor),
+    Row("VAE", "noisy angles only", vae),
+    Row("shuffled control", "each moment by itself", shuffled, model=False),
+]
+
+
+def run(out: str | os.PathLike, *, seed: int = 0, quick: bool = False, progress: bool | None = None) -> dict:
+    """Run every row and write the figures and `scoreboard.json` into the folder `out`, which is made if need be.
+
+    The same seed gives the same numbers, times apart, and a row's numbers do not depend on which other rows there are.
+    `progress` shows bars; default: only on a terminal. Returns the scoreboard, which `table` puts into words. On Ctrl-C
+    raises KeyboardInterrupt.
+    """
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    total = 3 + 2 * len(ROWS) + sum(row.model for row in ROWS)
+    hidden = None if progress is None else not progress
+    start = time.perf_counter()
+    with (
+        blas.one_thread(),
+        tqdm(total=total, disable=hidden, leave=False, bar_format="{desc:<36}|{bar:30}| {elapsed}") as bar,
+    ):
+
+        def stage(description, work, *args):
+            bar.set_description_str(description)
+            result = work(*args)
+            bar.update()
+            return result
+
+        data = stage("data", _make_data, np.random.default_rng(seed), quick)
+        stage("kernels (the first time: compile)", _warm_up, data)
+        results = []
+        for row in ROWS:
+            # Seeded by its name, so that a new row leaves the others as they are.
+            rng = np.random.default_rng([seed, *row.name.encode()])
+            began = time.perf_counter()
+            samples = stage(row.name, row.generate, data, rng, quick, progress)
+            seconds = time.perf_counter() - began
+            results.append(stage(f"{row.name}: scores", _judge, row, samples, data, seconds))
+        for result in results:
+            if result.row.model:
+                stage(f"{result.row.name}: figure", _save_portrait, result, data, out)
+        scores = _scoreboard(results, data, seed, quick)
+        stage("overview", _save_overview, results, scores, data, out)
+    scores["seconds"] = round(time.perf_counter() - start, 3)
+    _write(out / "scoreboard.json", json.dumps(scores, indent=2, allow_nan=False) + "\n")
+    return scores
+
+
+def table(scores: dict, width: int = 80) -> str:
+    """The scoreboard as text no wider than `width`, at least 80; from 106 on it also says what each row was given."""
+    width = max(width, 80)
+    given = 26 if width >= 106 else 0
+    factors = list(scores["factors"])
+    lines = [
+        ("", "", "residual", *("KS of" for _ in factors), "KS", "neighbour", "time"),
+        ("generator", "given", "rad", *(_SHORT[name] for name in factors), "mean", "ratio", "s"),
+        *((row["name"], row["given"], *_cells(row)) for row in scores["rows"]),
+    ]
+    text = []
+    for name, origin, residual, *ks, ratio, seconds in lines:
+        start = f"{name:<24}" + (f"{origin:<{given}}" if given else "")
+        text.append(f"{start}{residual:>9}{''.join(f'{cell:>8}' for cell in ks)}{ratio:>10}{seconds:>5}".rstrip())
+    rule = "-" * len(text[0])
+    notes = [textwrap.fill(note, len(rule), subsequent_indent="  ") for note in scores["notes"]]
+    return "\n".join([*text[:2], rule, *text[2:], rule, *notes])
+
+
+_SHORT = {"theta0": "theta0", "omega0": "omega0", "g_over_l": "g/L", "damping": "c/m"}
+_SYMBOLS = {"theta0": r"$\theta_0$", "omega0": r"$\omega_0$", "g_over_l": "$g/L$", "damping": "$c/m$"}
+_UNITS = {"theta0": "rad", "omega0": "rad/s", "g_over_l": "1/s^2", "damping": "1/s"}
+
+
+def _cells(row: dict) -> list[str]:
+    """The numbers of a row as text: residual, one KS statistic per factor, their mean, ratio, seconds."""
+    residual, ratio, seconds = row["residual_median_rad"], row["neighbour_ratio"], row["seconds"]
+    return [
+        "no fit" if residual is None else f"{residual:.4f}" if residual >= 5e-5 else f"{residual:.0e}",
+        *(f"{value:.3f}" for value in [*row["factor_ks"].values(), row["factor_ks_mean"]]),
+        "inf" if ratio is None else f"{ratio:.2f}",
+        "" if not row["model"] else f"{seconds:.1f}" if seconds >= 0.05 else "<0.1",
+    ]
+
+
+def _draw(n: int, rng: np.random.Generator, noise: float | bool = NOISE) -> PendulumTrajectories:
+    return datasets.pendulum_trajectories(n, rng, view=VIEW, noise=noise)
+
+
+def _make_data(rng: np.random.Generator, quick: bool) -> Data:
+    n, rest = (1000, 200) if quick else (4000, 1000)
+    everything = _draw(n + 2 * rest, rng)
+    return Data(*(everything.take(slice(*ends)) for ends in ((0, n), (n, n + rest), (n + rest, None))))
+
+
+def _regress(head: str, data: Data, rng, quick, progress) -> Samples:
+    from .models import Regressor
+
+    model = Regressor(head=head, steps=1500 if quick else 10_000, batch_size=512)
+    _finished(model.fit(_inputs(data.train), data.train.theta.reshape(-1, 1), rng=rng, progress=progress))
+    drawn = _draw(len(data.held_out), rng, noise=False)
+    mean, sd = model.predict(_inputs(drawn), return_sd=True)
+    return Samples(mean.reshape(drawn.theta.shape), sd.reshape(drawn.theta.shape))
+
+
+def _inputs(data: PendulumTrajectories) -> np.ndarray:
+    """Rows (t, theta0, omega0, g/L), one for each point of each trajectory: (n * steps, 4)."""
+    factors = np.column_stack(list(data.factors.values()))
+    return np.column_stack([np.tile(data.t, len(data)), np.repeat(factors, data.t.size, axis=0)])
+
+
+def _finished(model) -> None:
+    """`fit` ends early and quietly on Ctrl-C; the tour ends with it."""
+    if model.history_.stopped == "interrupt":
+        raise KeyboardInterrupt
+
+
+def _warm_up(data: Data) -> None:
+    """Compile, or load from the cache, what the rows will run, so that their times are their own."""
+    from .models import VAE, Regressor
+
+    rng = np.random.default_rng(0)
+    few = data.train.take(slice(0, 8))
+    metrics.physics_residual(few.clean, few.t)
+    for head in ("point", "gaussian"):
+        _finished(Regressor(head=head, steps=1).fit(_inputs(few), few.theta.reshape(-1, 1), rng=rng, progress=False))
+    _finished(VAE(steps=1).fit(few.theta, rng=rng, progress=False))
+
+
+def _judge(row: Row, samples: Samples, data: Data, seconds: float) -> Result:
+    fit = metrics.physics_residual(samples.theta, data.train.t)
+    match = metrics.factor_match(fit.factors, data.train.factors)
+    train, fresh = (each.theta if row.noisy else each.clean for each in (data.train, data.fresh))
+    return Result(row, samples, fit, match, metrics.nearest_neighbour_ratio(samples.theta, train, fresh), seconds)
+
+
+def _scoreboard(results: list[Result], data: Data, seed: int, quick: bool) -> dict:
+    from . import __version__
+    from .kernels.jit import USE_NUMBA
+
+    n, m = len(data.held_out), len(data.train)
+    noise = math.sqrt(np.mean((data.train.theta - data.train.clean) ** 2))
+    chance = 1.36 * math.sqrt(1 / n + 1 / m)
+    finite = lambda x: float(x) if math.isfinite(x) else None  # JSON has no infinity
+    return {
+        "minigen": __version__,
+        "kernels": "numba" if USE_NUMBA else "numpy",
+        "seed": seed,
+        "quick": quick,
+        "training_trajectories": m,
+        "samples": n,
+        "factors": {name: _UNITS[name] for name in data.train.factors},
+        "units": {
+            "residual": "rad; root mean square over a trajectory, then median and percentiles over the samples",
+            "factor_ks": "Kolmogorov-Smirnov statistic from 0, the same distribution, to 1, apart",
+            "neighbour_ratio": "median distance to the nearest training trajectory, over that of fresh data",
+            "seconds": "s; of a row: training and sampling",
+        },
+        "noise_rms_rad": noise,
+        "factor_ks_chance": chance,
+        "rows": [
+            {
+                "name": row.name,
+                "given": row.given,
+                "model": row.model,
+                "residual_median_rad": finite(np.median(fit.residual)),
+                "residual_5_95_rad": [finite(x) for x in np.percentile(fit.residual, (5, 95), method="nearest")],
+                "factor_ks": match,
+                "factor_ks_mean": float(np.mean(list(match.values()))),
+                "neighbour_ratio": finite(ratio),
+                "seconds": round(seconds, 3),
+            }
+            for row, _, fit, match, ratio, seconds in results
+        ],
+        "notes": [
+            f"residual: RMS distance from the nearest pendulum's motion, median over {n} samples. The models learned "
+            f"from noisy angles (RMS {noise:.2f} rad) and are judged by the means they generate; the residual of "
+            "'as observed' is that noise.",
+            "KS: largest gap between the distributions of a factor, fitted to the samples and true; "
+            f"0 the same, 1 apart, below {chance:.2f} perhaps chance.",
+            "ratio: distance to the nearest training trajectory, over that of fresh data; 1 like fresh, 0 copied, "
+            "above 1 off the data.",
+        ],
+    }
+
+
+def _save_portrait(result: Result, data: Data, out: Path) -> None:
+    row, samples, fit, match, *_ = result
+    good = np.isfinite(fit.residual)
+    if not good.any():
+        return
+    t, theta = data.train.t, samples.theta[good]
+    noise_sd = samples.noise_sd
+    if noise_sd is not None:
+        noise_sd = np.broadcast_to(noise_sd, samples.theta.shape)[good]
+    standard_normal = np.random.default_rng(0).standard_normal(t.size)
+    figure = plots.generator(
+        t,
+        theta,
+        theta - _nearest(fit, good, t),
+        {name: values[good] for name, values in fit.factors.items()},
+        data.train.factors,
+        match,
+        title=f"{row.name[0].upper()}{row.name[1:]}, given {row.given}",
+        observed=None if noise_sd is None else theta[0] + noise_sd[0] * standard_normal,
+        noise_sd=None if noise_sd is None else noise_sd.mean(axis=0),
+        data_noise_sd=NOISE * t,
+    )
+    plots.save(figure, out / f"{row.name.replace(' ', '_').lower()}.png")
+
+
+def _nearest(fit: metrics.PhysicsFit, good: np.ndarray, t: np.ndarray) -> np.ndarray:
+    """The motions of the fitted pendulums at times t: (n, steps)."""
+    from .kernels.pendulum import MAX_STEP
+
+    theta0, omega0, g_over_l = (fit.factors[name][good] for name in ("theta0", "omega0", "g_over_l"))
+    dt = t[1] - t[0]
+    every = math.ceil(dt / MAX_STEP - 1e-9)  # the steps of the fit
+    # A rod of 1 m and gravity of the fitted size: together the fitted g/L, which may be 0.
+    motion = pendulum.simulate(theta0, omega0, 1.0, gravity=g_over_l, steps=every * (t.size - 1) + 1, dt=dt / every)
+    return motion.theta[:, ::every]
+
+
+def _save_overview(results: list[Result], scores: dict, data: Data, out: Path) -> None:
+    symbols = [_SYMBOLS[name] for name in scores["factors"]]
+    headings = ["median\nrad", *(f"KS\n{symbol}" for symbol in symbols), "KS\nmean", "neighbour\nratio", "time\ns"]
+    figure = plots.overview(
+        data.train.t,
+        {result.row.name: result.samples.theta for result in results},
+        {result.row.name: result.fit.factors["g_over_l"] for result in results},
+        {result.row.name: result.fit.residual for result in results},
+        list(zip(headings, zip(*map(_cells, scores["rows"])))),
+        title=f"Who has learned the pendulum from {len(data.train)} noisy trajectories?",
+        subtitles={result.row.name: result.row.given for result in results},
+        notes=[line for note in scores["notes"] for line in textwrap.wrap(note, 136)],
+        dots=[result.row.name for result in results if result.row.noisy],
+    )
+    plots.save(figure, out / "overview.png")
+
+
+def _write(path: Path, text: str) -> None:
+    """Put text at a path, whole or not at all."""
+    temporary = path.with_name(f".{path.stem}-{secrets.token_hex(4)}.tmp")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise

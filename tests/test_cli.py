@@ -1,0 +1,289 @@
+"""What the command line accepts, refuses and hands on."""
+
+import importlib.metadata
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+import minigen
+from minigen import blas, cli
+
+
+def run(*arguments):
+    """The exit code of a command line run in this process."""
+    try:
+        return cli.main([str(argument) for argument in arguments])
+    except SystemExit as end:
+        return end.code
+
+
+def run_apart(folder, *arguments, **environment):
+    """The same in a process of its own, in a folder that is not the checkout."""
+    return subprocess.run(
+        [sys.executable, "-m", "minigen", *arguments],
+        cwd=folder,
+        env=os.environ | environment,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=120,
+    )
+
+
+@pytest.fixture
+def lessons(tmp_path, monkeypatch):
+    """A folder of lessons that stands in for the real one; returns a function that writes one."""
+    folder = tmp_path / "lessons"
+    folder.mkdir()
+    (folder / "beside.py").write_text("word = 'found'\n")
+    monkeypatch.setattr(cli, "LESSON_FOLDERS", (tmp_path / "missing", folder))
+
+    def write(name, text):
+        (folder / name).write_text(text, encoding="utf-8")
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["frobnicate"], ["frobnicate", "tour", "doctor"]),
+        (["tour", "extra"], ["extra"]),
+        (["tour", "--sed", "1"], ["--sed"]),
+        (["tour", "--seed", "-1"], ["--seed", "'-1'", "whole number"]),
+        (["--seed", "-1", "tour"], ["--seed", "'-1'"]),
+        (["tour", "--seed", "1.5"], ["--seed", "'1.5'"]),
+        (["doctor", "--seed", "x"], ["--seed", "'x'"]),
+        (["tour", "--seed"], ["--seed"]),
+        (["tour", "--out"], ["--out"]),
+        (["tour", "--out", __file__], ["--out", "test_cli.py", "it is a file"]),
+        (["tour", "--out", f"{__file__}/below"], ["--out", "below", "cannot write"]),
+        (["lesson", "3", "--out", __file__], ["--out", "it is a file"]),
+        (["lesson"], ["NUMBER"]),
+        (["lesson", "99"], ["no lesson '99'", "3"]),
+        (["lesson", "four"], ["no lesson 'four'"]),
+        (["lesson", "-3"], ["-3"]),
+        (["lesson", ""], ["no lesson ''"]),
+        (["lesson", "3", "4"], ["4"]),
+    ],
+    ids=" ".join,
+)
+def test_bad_arguments_get_one_line_and_code_2(arguments, words, capsys):
+    assert run(*arguments) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("minigen") and err.count("\n") == 1 and err.endswith("\n")
+    for word in words:
+        assert word in err
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write everywhere")
+def test_folder_without_permission_is_refused(tmp_path, capsys):
+    tmp_path.chmod(0o500)
+    assert run("tour", "--out", tmp_path) == 2
+    assert "Permission denied" in capsys.readouterr().err
+
+
+def test_no_arguments_print_a_short_help(capsys):
+    assert run() == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert all(
+        name in out for name in ("tour", "lessons", "lesson NUMBER", "doctor", "--seed", "--out", "--quick", "--show")
+    )
+    assert len(out.splitlines()) < 24
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["tour", "--help"], ["lesson", "-h"], ["--version"]], ids=" ".join)
+def test_help_and_version_end_well(arguments, capsys):
+    assert run(*arguments) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_version_and_list_of_lessons_start_fast(tmp_path):
+    code = (
+        "import sys; from minigen import cli; cli.main(['lessons'])\n"
+        "try: cli.main(['--version'])\n"
+        "except SystemExit as end: assert not end.code\n"
+        "assert not {'numba', 'matplotlib', 'tqdm'} & set(sys.modules)"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, encoding="utf-8", timeout=60)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.endswith(f"minigen {minigen.__version__}\n")
+
+
+def test_lessons_are_listed_by_number_title_and_one_line(lessons, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    lessons(
+        "02_second.py",
+        "# %% [markdown]\n# # 2. Title: with ÷ signs\n#\n# **At the end you can** do\n# this and that and\n"
+        "# much more besides, and\n# a little more.\n#\n# Not this.\n",
+    )
+    lessons("01_plain_one.py", "x = 1\n")
+    assert run("lessons") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == " 1  plain one"
+    assert lines[2] == " 2  Title: with ÷ signs"
+    assert lines[3] == "    Do this and that and much more besides, and a little ..."
+    assert max(map(len, lines[:4])) <= 60
+    assert "minigen lesson NUMBER" in lines[-1]
+
+
+def test_real_lessons_have_titles(capsys):
+    assert run("lessons") == 0
+    out = capsys.readouterr().out
+    assert " 1  The pendulum: a generator written by a physicist\n    Turn an equation of motion" in out
+
+
+def test_no_lessons_is_said(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(cli, "LESSON_FOLDERS", (tmp_path / "missing",))
+    assert run("lessons") == 0
+    assert "There are none" in capsys.readouterr().out
+    assert run("lesson", "1") == 2
+    assert "none at all" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "handed_on"),
+    [
+        (["lesson", "7"], "--out figures --seed 0"),
+        (["lesson", "07", "--quick", "--show"], "--out figures --seed 0 --quick --show"),
+        (["--quick", "--seed", "5", "lesson", "7"], "--out figures --seed 5 --quick"),
+        (["--seed", "5", "lesson", "7", "--seed", "6", "--out", "a/b"], "--out a/b --seed 6"),
+    ],
+    ids=" ".join,
+)
+def test_lesson_gets_its_options_and_its_neighbours(arguments, handed_on, lessons, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    lessons("07_echo.py", "import sys, beside\nprint(__name__, beside.word, *sys.argv[1:])\n")
+    before = sys.argv, sys.path[:]
+    assert run(*arguments) == 0
+    assert capsys.readouterr().out == f"__main__ found {handed_on}\n"
+    assert (sys.argv, sys.path) == before
+    sys.modules.pop("beside")
+
+
+def test_lesson_decides_the_exit_code(lessons, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    lessons("01_fails.py", "import sys\nsys.exit('2 claim(s) failed')\n")
+    lessons("02_code.py", "import sys\nsys.exit(3)\n")
+    lessons("03_stopped.py", "raise KeyboardInterrupt\n")
+    assert run("lesson", "1") == "2 claim(s) failed"  # what Python prints before it ends with code 1
+    assert run("lesson", "2") == 3
+    assert run("lesson", "3") == 130
+    assert capsys.readouterr().err == "minigen: interrupted\n"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends a signal")
+def test_interrupt_is_one_line_and_code_130(tmp_path):
+    folder = tmp_path / "lessons"
+    folder.mkdir()
+    (folder / "01_slow.py").write_text("import time\nprint('ready', flush=True)\ntime.sleep(60)\n")
+    code = (
+        "import sys; from pathlib import Path; from minigen import cli\n"
+        f"cli.LESSON_FOLDERS = [Path({str(folder)!r})]\n"
+        "sys.exit(cli.main(['lesson', '1']))"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8"
+    )
+    assert process.stdout.readline() == "ready\n"
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert (process.returncode, err) == (130, "minigen: interrupted\n")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="closes a pipe")
+def test_reader_that_leaves_early_causes_no_traceback(tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "minigen", "lessons"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+    )
+    process.stdout.close()
+    assert process.stderr.read() == ""
+    process.wait(timeout=30)
+
+
+def test_tour_gets_its_options(monkeypatch, tmp_path, capsys):
+    from minigen import tour
+
+    calls = []
+
+    def pretend(out, **options):
+        calls.append((out, options))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(tour, "run", pretend)
+    monkeypatch.chdir(tmp_path)
+    assert run("tour", "--seed", "7", "--quick", "--out", "there") == 130
+    assert run("tour") == 130
+    assert [(str(out), options) for out, options in calls] == [
+        ("there", {"seed": 7, "quick": True}),
+        ("tour", {"seed": 0, "quick": False}),
+    ]
+    assert capsys.readouterr().err == "minigen: interrupted\n" * 2
+
+
+def test_show_without_a_display_says_so(monkeypatch, tmp_path, capsys):
+    import matplotlib
+
+    from minigen import tour
+
+    matplotlib.use("agg")
+    scores = {"factors": {}, "rows": [], "notes": [], "seconds": 1.0}
+    monkeypatch.setattr(tour, "run", lambda out, **options: scores)
+    assert run("tour", "--show", "--out", tmp_path) == 0
+    out, err = capsys.readouterr()
+    assert f"in {tmp_path}{os.sep}" in out
+    assert err == "there is no display to show them on\n"
+
+
+def test_doctor_says_what_it_found(tmp_path):
+    ran = run_apart(tmp_path, "doctor", "--quick", "--seed", "1")
+    assert ran.returncode == 0, ran.stderr
+    for package in ("numpy", "numba", "matplotlib"):
+        assert f"{package} {importlib.metadata.version(package)}" in ran.stdout
+    facts = {line[:12].strip(): line[12:] for line in ran.stdout.splitlines()}
+    assert {
+        "minigen",
+        "python",
+        "packages",
+        "cores",
+        "BLAS",
+        "kernels",
+        "cache",
+        "first step",
+        "next steps",
+        "normal",
+    } <= set(facts)
+    assert "numba" in facts["kernels"]
+    assert "compiled kernels" in facts["cache"] or "empty" in facts["cache"]
+    step, products = (float(facts["next steps"].split(" us")[i].split()[-1]) for i in (0, 1))
+    assert 0 < products < step
+
+
+def test_doctor_without_numba(tmp_path):
+    ran = run_apart(tmp_path, "doctor", "--quick", MINIGEN_KERNELS="numpy", OPENBLAS_NUM_THREADS="1")
+    assert ran.returncode == 0, ran.stderr
+    assert "plain NumPy; MINIGEN_KERNELS is numpy" in ran.stdout
+    assert "OPENBLAS_NUM_THREADS is 1" in ran.stdout
+    assert "cache" not in ran.stdout
+
+
+def test_one_blas_thread_and_back(monkeypatch):
+    before = blas.threads()
+    if before is None:
+        pytest.skip("this NumPy brings no OpenBLAS of its own")
+    for name in blas.VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    with blas.one_thread():
+        assert blas.threads() == 1
+    assert blas.threads() == before
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "2")  # the user's word stands
+    with blas.one_thread():
+        assert blas.threads() == before

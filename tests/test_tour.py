@@ -1,0 +1,127 @@
+"""The tour in quick mode: what it writes, what its numbers say, and what a new row may do to it."""
+
+import json
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import matplotlib.image
+import numpy as np
+import pytest
+
+from minigen import tour
+
+MODELS = ("physicist", "regressor", "probabilistic_regressor", "vae")
+
+
+@pytest.fixture(scope="module")
+def quick(tmp_path_factory):
+    """Folder, scoreboard and printed text of one quick tour, run as a user would."""
+    folder = tmp_path_factory.mktemp("tour")
+    out = folder / "deep" / "down"
+    command = [sys.executable, "-m", "minigen", "tour", "--quick", "--seed", "3", "--out", out]
+    ran = subprocess.run(command, cwd=folder, capture_output=True, encoding="utf-8", timeout=300, check=True)
+    assert ran.stderr == ""
+    return out, json.loads((out / "scoreboard.json").read_text()), ran.stdout
+
+
+@pytest.fixture
+def rows(quick):
+    return {row["name"]: row for row in quick[1]["rows"]}
+
+
+def test_figures_are_written_and_nothing_touches_their_edge(quick):
+    out, _, _ = quick
+    assert {path.name for path in out.iterdir()} == {"scoreboard.json", "overview.png", *(f"{m}.png" for m in MODELS)}
+    for path in out.glob("*.png"):
+        picture = matplotlib.image.imread(path)[..., :3]
+        assert min(picture.shape[:2]) > 700
+        assert picture.std() > 0.05
+        edges = (picture[0], picture[-1], picture[:, 0], picture[:, -1])
+        assert all(np.all(edge == 1) for edge in edges), f"{path.name} is cut off"
+
+
+def test_scoreboard_says_what_it_measured(quick, rows):
+    _, scores, _ = quick
+    assert scores["seed"] == 3 and scores["quick"] is True
+    assert set(scores["units"]) == {"residual", "factor_ks", "neighbour_ratio", "seconds"}
+    assert list(rows) == [row.name for row in tour.ROWS]
+    for row in rows.values():
+        assert list(row["factor_ks"]) == ["theta0", "omega0", "g_over_l"]
+        assert row["factor_ks_mean"] == pytest.approx(np.mean(list(row["factor_ks"].values())))
+        low, high = row["residual_5_95_rad"]
+        assert 0 <= low <= row["residual_median_rad"] <= high
+    assert sum(row["seconds"] for row in rows.values()) < 20
+
+
+def test_scores_order_the_generators_as_they_must(quick, rows):
+    residual = {name: row["residual_median_rad"] for name, row in rows.items()}
+    assert residual["data, true motion"] < 1e-6
+    assert residual["physicist"] < 1e-6
+    # The noise has SD 0.1 t over 5 s; the fit of three factors takes a little of it away.
+    assert residual["data, as observed"] == pytest.approx(0.1 * 5 / np.sqrt(3), rel=0.1)
+    assert residual["shuffled control"] > 0.4
+    for name in ("regressor", "probabilistic regressor", "VAE"):
+        assert residual[name] < 0.15 * residual["shuffled control"]
+    for name in ("data, true motion", "data, as observed", "physicist"):
+        assert rows[name]["neighbour_ratio"] == pytest.approx(1, abs=0.15)
+        assert rows[name]["factor_ks_mean"] < quick[1]["factor_ks_chance"]
+    assert rows["shuffled control"]["neighbour_ratio"] > 5
+    assert rows["shuffled control"]["factor_ks_mean"] > 0.3
+
+
+def test_printed_table_fits_the_terminal(quick):
+    out, scores, printed = quick
+    for width in (80, 120):
+        lines = tour.table(scores, width).splitlines()
+        assert max(map(len, lines)) <= width
+        for row in scores["rows"]:
+            (line,) = [line for line in lines if line.startswith(row["name"])]
+            assert f"{row['factor_ks']['omega0']:.3f}" in line
+            assert (row["given"] in line) == (width == 120)
+    assert tour.table(scores, 80) in printed
+    assert str(out) in printed
+
+
+def test_same_seed_same_numbers_whatever_the_other_rows(quick, rows, tmp_path, monkeypatch):
+    few = [row for row in tour.ROWS if row.name in ("VAE", "shuffled control")]
+    monkeypatch.setattr(tour, "ROWS", few)
+    again = tour.run(tmp_path, seed=3, quick=True, progress=False)
+    for row in again["rows"]:
+        assert row | {"seconds": 0} == rows[row["name"]] | {"seconds": 0}
+    other = tour.run(tmp_path, seed=4, quick=True, progress=False)
+    assert other["rows"][0]["residual_median_rad"] != again["rows"][0]["residual_median_rad"]
+
+
+def test_a_new_row_is_one_function_and_may_fail_to_be_a_pendulum(tmp_path, monkeypatch):
+    def lost(data, rng, quick, progress):
+        return tour.Samples(np.full_like(data.held_out.theta, np.nan))
+
+    def half_lost(data, rng, quick, progress):
+        theta = data.held_out.clean.copy()
+        theta[::2] = np.inf
+        return tour.Samples(theta)
+
+    new = [tour.Row("lost", "nothing", lost), tour.Row("half lost", "a little", half_lost)]
+    monkeypatch.setattr(tour, "ROWS", new)
+    scores = tour.run(tmp_path, quick=True, progress=False)
+    first, second = scores["rows"]
+    assert first["residual_median_rad"] is None and first["neighbour_ratio"] is None
+    assert second["factor_ks"]["theta0"] >= 0.5
+    assert "no fit" in tour.table(scores)
+    assert json.loads((tmp_path / "scoreboard.json").read_text())["rows"] == scores["rows"]
+    assert {path.name for path in tmp_path.iterdir()} == {"scoreboard.json", "overview.png", "half_lost.png"}
+
+
+def test_interrupt_during_training_ends_the_tour(tmp_path, monkeypatch):
+    monkeypatch.setattr(tour, "ROWS", [row for row in tour.ROWS if row.name == "VAE"])
+    timer = threading.Timer(1.5, signal.raise_signal, [signal.SIGINT])
+    timer.start()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            tour.run(tmp_path, progress=False)
+    finally:
+        timer.cancel()
+    assert not list(Path(tmp_path).iterdir())
