@@ -58,13 +58,19 @@ class PendulumTrajectories:
 
     def view(self, steps: int) -> "PendulumTrajectories":
         """The same time span seen at `steps` evenly spaced points, which must divide the present number of points."""
-        every, rest = divmod(self.t.size, steps) if steps > 0 else (0, 1)
-        if rest or not every:
-            raise ValueError(
-                f"a view of {steps} points cannot be taken from {self.t.size}; give a divisor of {self.t.size}"
-            )
+        every = _stride(self.t.size, steps)
         thin = {name: np.ascontiguousarray(getattr(self, name)[..., ::every]) for name in ("t", "theta", "clean")}
         return replace(self, **thin)
+
+
+def _stride(points: int, view: int) -> int:
+    if not _is_number(view) or view < 1 or points % view:
+        raise ValueError(f"a view of {view} points cannot be taken from {points}; give a divisor of {points}")
+    return points // view
+
+
+def _is_number(value) -> bool:
+    return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
 
 
 def pendulum_trajectories(
@@ -117,13 +123,19 @@ def pendulum_trajectories(
     if n < 1:
         raise ValueError(f"n must be at least 1, the number of trajectories; got {n}")
     integrators.check_steps(steps, dt)
-    growth = 0.1 * noise if isinstance(noise, (bool, np.bool_)) else float(noise)
-    if not (np.isfinite(growth) and growth >= 0):
-        raise ValueError(f"noise must be a growth of at least 0 rad/s, or True or False; got {noise}")
+    growth = 0.1 * noise if isinstance(noise, (bool, np.bool_)) else noise
+    if not (_is_number(growth) and 0 <= growth < np.inf):
+        raise ValueError(f"noise must be a growth of at least 0 rad/s, or True or False; got {noise!r}")
     ranges = {"theta0": theta0, "omega0": omega0, "length": length, "mass": mass}
     for name, bounds in ranges.items():
-        if np.shape(bounds) != (2,) or not np.all(np.isfinite(bounds)) or bounds[0] > bounds[1]:
+        two = np.shape(bounds) == (2,) and _is_number(bounds[0]) and _is_number(bounds[1])
+        if not (two and -np.inf < bounds[0] <= bounds[1] < np.inf):
             raise ValueError(f"{name} must be a range (low, high) of two finite numbers; got {bounds!r}")
+
+    if not (_is_number(drag) and 0 <= drag < np.inf):
+        raise ValueError(f"drag must be a number of at least 0 kg/s, the same for all; got {drag!r}")
+    if view is not None:
+        _stride(steps, view)
 
     factors = {name: rng.uniform(low, high, n) for name, (low, high) in ranges.items()}
     motion = pendulum.simulate(**factors, drag=drag, steps=steps, dt=dt)
@@ -152,10 +164,14 @@ def train_test_split(
 
     Raises
     ------
+    TypeError
+        If the data are no PendulumTrajectories or `rng` is not a numpy.random.Generator.
     ValueError
         If `test` is out of bounds, or either set would be empty.
     """
     check_generator(rng)
+    if not isinstance(data, PendulumTrajectories):
+        raise TypeError(f"data must be PendulumTrajectories, made by pendulum_trajectories; got {type(data).__name__}")
     if not 0 < test < 1:
         raise ValueError(f"test must be a share above 0 and below 1; got {test}")
     held_out = round(test * len(data))

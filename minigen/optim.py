@@ -19,7 +19,8 @@ Schedule = Callable[[int], float]
 
 
 def _check_positive(value, name: str, caller: str, zero: bool = False) -> float:
-    if not isinstance(value, (int, float, np.floating, np.integer)) or not (value >= 0 if zero else value > 0):
+    ordinary = isinstance(value, (int, float, np.floating, np.integer)) and value < math.inf
+    if not ordinary or not (value >= 0 if zero else value > 0):
         expected = "number of 0 or more" if zero else "positive number"
         raise ValueError(f"{caller} got {name}={value!r}; expected a {expected}")
     return value
@@ -31,17 +32,21 @@ def _check_fraction(value, name: str, caller: str) -> float:
     return value
 
 
+def _check_module(module, caller: str) -> None:
+    if not isinstance(module, Module):
+        raise TypeError(
+            f"{caller} got a {type(module).__name__}; expected a module, such as nn.MLP(...): put loose parameters "
+            "into a Module as attributes"
+        )
+
+
 class Optimizer:
     """What the optimisers share: the module, the step count, and moment vectors as long as the parameters."""
 
     moment_names: tuple[str, ...] = ()
 
     def __init__(self, module: Module, lr: float | Schedule):
-        if not isinstance(module, Module):
-            raise TypeError(
-                f"{type(self).__name__} got a {type(module).__name__}; expected a module, such as nn.MLP(...): put "
-                "loose parameters into a Module as attributes"
-            )
+        _check_module(module, type(self).__name__)
         if not callable(lr):
             _check_positive(lr, "lr", type(self).__name__)
         self.module, self.lr, self.steps = module, lr, 0
@@ -49,8 +54,13 @@ class Optimizer:
         self.moments = {name: np.zeros_like(data) for name in self.moment_names}
 
     def current_lr(self) -> float:
-        """The learning rate of the next step."""
-        return float(self.lr(self.steps) if callable(self.lr) else self.lr)
+        """The learning rate of the next step; ValueError if a schedule gives anything but a number of 0 or more."""
+        if not callable(self.lr):
+            return float(self.lr)
+        lr = self.lr(self.steps)
+        if not (type(lr) is float and 0 <= lr < math.inf):
+            _check_positive(lr, "lr from its schedule", f"{type(self).__name__} at step {self.steps}", zero=True)
+        return float(lr)
 
     def zero_grad(self) -> None:
         """Set the gradients to zero; call it before each `backward`."""
@@ -194,6 +204,7 @@ def cosine_decay(lr: float, steps: int, *, warmup: int = 0, final: float = 0.0) 
     Loshchilov and Hutter (2017), "SGDR", eq. 5.
     """
     _check_positive(lr, "lr", "cosine_decay")
+    _check_positive(final, "final", "cosine_decay", zero=True)
     if not 0 <= warmup < steps:
         raise ValueError(f"cosine_decay got warmup={warmup} and steps={steps}; expected 0 <= warmup < steps")
 
@@ -217,12 +228,15 @@ def step_decay(lr: float, every: int, factor: float = 0.1) -> Schedule:
     """`lr` times `factor` after every `every` steps."""
     _check_positive(lr, "lr", "step_decay")
     _check_positive(every, "every", "step_decay")
+    _check_positive(factor, "factor", "step_decay")
     return lambda step: lr * factor ** (step // every)
 
 
 def clip_grad_norm(module: Module, max_norm: float) -> float:
     """Scale all gradients so that their joint Euclidean norm is at most `max_norm`; returns the norm before."""
-    _check_positive(max_norm, "max_norm", "clip_grad_norm")
+    _check_module(module, "clip_grad_norm")
+    if max_norm != math.inf:  # which only measures
+        _check_positive(max_norm, "max_norm", "clip_grad_norm")
     grad = module.flat().grad
     wide = grad.astype(np.float64)  # the square of an exploding float32 gradient would overflow just when it matters
     norm = math.sqrt(float(np.dot(wide, wide)))
@@ -238,6 +252,7 @@ class WeightAverage:
     """
 
     def __init__(self, module: Module, decay: float = 0.999):
+        _check_module(module, "WeightAverage")
         self.module, self.decay = module, _check_fraction(decay, "decay", "WeightAverage")
         self.average: np.ndarray | None = None
 

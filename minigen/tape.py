@@ -104,7 +104,7 @@ def tensor(data, requires_grad: bool = False) -> Tensor:
         array = np.array(data)
     except ValueError as error:
         raise TypeError(f"tensor() got rows of unequal length: {error}; give every row the same length") from None
-    if array.dtype.kind not in "fiub" or array.dtype == np.float16:
+    if array.dtype.kind not in "iub" and array.dtype not in (np.float32, np.float64):
         raise TypeError(
             f"tensor() got data of type {array.dtype}; expected real numbers: float32, float64, integers or booleans"
         )
@@ -221,7 +221,7 @@ def _apply(op, args, static):
         raw = _settle_dtypes(op, args, raw)
     try:
         value = op.forward(*raw, **static) if _watcher is None else _watcher.run(op, raw, static)
-    except (ValueError, IndexError, TypeError) as error:
+    except (ValueError, IndexError, TypeError, AttributeError) as error:
         raise _explained(op, raw, error) from error
     if type(value) is not np.ndarray:
         value = np.asarray(value)
@@ -253,9 +253,21 @@ def _settle_dtypes(op, args, raw):
     if dtypes:
         (dtype,) = dtypes
         for i in operands:
-            if isinstance(raw[i], (np.ndarray, np.generic, list)):
-                raw[i] = np.asarray(raw[i], dtype=dtype)
+            raw[i] = _as_real(op, raw[i], dtype)
     return raw
+
+
+def _as_real(op, value, dtype):
+    """An argument beside floating tensors in their dtype; Python numbers stay as they are."""
+    if type(value) in _PLAIN:
+        return value
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        raise TypeError(f"{op.__name__}() got rows of unequal length; give every row the same length") from None
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"{op.__name__}() got data of type {array.dtype}; expected real numbers")
+    return array.astype(dtype, copy=False)
 
 
 def _without_promotion(raw, value):
@@ -264,13 +276,25 @@ def _without_promotion(raw, value):
     return value if brought else value.astype(np.float32)
 
 
+# What to do about the commonest messages that come from NumPy.
+_ADVICE = {
+    "broadcast": "counted from the last, axes must be equal or 1; use reshape or expand_dims",
+    "not aligned": "the last axis of the first and the rows of the second must be equal; is a transpose missing?",
+    "ufunc": "give tensors, arrays or numbers",
+    "unsupported operand": "give tensors, arrays or numbers",
+    "has no attribute": "give tensors or arrays",
+}
+
+
 def _explained(op, raw, error):
-    """The same kind of error, with the operation and what it was given."""
-    if getattr(error, "explained", False):
+    """The same kind of error, with the operation, what it was given and what to do."""
+    text = str(error).rstrip()
+    if getattr(error, "explained", False) or text.startswith(f"{op.__name__}() "):
         return error
-    kind = next(kind for kind in (IndexError, ValueError, TypeError) if isinstance(error, kind))
+    kind = next((kind for kind in (IndexError, ValueError) if isinstance(error, kind)), TypeError)
     given = ", ".join(f"array of shape {a.shape}" if isinstance(a, np.ndarray) else repr(a)[:60] for a in raw)
-    explained = kind(f"{op.__name__}() cannot use ({given}): {error}")
+    advice = next((f"; {advice}" for sign, advice in _ADVICE.items() if sign in text), "")
+    explained = kind(f"{op.__name__}() cannot use ({given}): {text}{advice}")
     explained.explained = True
     return explained
 
@@ -386,6 +410,11 @@ def _sweep(root: Node, seed, needed=None, wanted=None, create_graph=False) -> li
             parent = parents[index]
             if contribution is None or parent is None:
                 continue
+            if create_graph and type(contribution) is not Tensor:
+                raise TypeError(
+                    f"the rule of {op.__name__}() gave a {type(contribution).__name__} for tensors; write it in "
+                    "minigen.ops, so that it can be differentiated again"
+                )
             if _watcher is not None:
                 _watcher.contributed(node, index, contribution)
             if parent.id >= node.id:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -28,6 +27,7 @@ class History:
 
     `loss` holds one value a step, `validation` pairs (step, loss); `seconds` is the time taken, `stopped` says why
     training ended: "steps", "patience", "callback" or "interrupt". `best_step` is where the validation loss was lowest.
+    After a resume it covers the whole training, what came before the checkpoint too.
     """
 
     loss: list[float] = field(default_factory=list)
@@ -51,8 +51,8 @@ class StepInfo:
 class Minibatches:
     """Row numbers for one minibatch after another: a new shuffle each time the rows run out.
 
-    Rows left over at the end of a shuffle are skipped, so that all batches have one size. `order` and `position` are the
-    state: restored together with the generator they continue the same sequence.
+    Rows left over at the end of a shuffle are skipped, so that all batches have one size. `order` and `position` are
+    the state: restored together with the generator they continue the same sequence.
     """
 
     def __init__(self, n: int, batch_size: int, rng: np.random.Generator):
@@ -71,23 +71,36 @@ class Minibatches:
 def as_data(arrays: Sequence, dtype, caller: str = "fit()") -> tuple[np.ndarray, ...]:
     """Arrays ready to train on: floats in the given dtype, all of one length, none empty, all values finite.
 
-    Raises ValueError naming the array and what is wrong with it.
+    Integers and booleans stay what they are: they may be labels. Raises TypeError or ValueError naming the array and
+    what is wrong with it.
     """
+    if isinstance(arrays, (np.ndarray, Tensor)):
+        raise TypeError(
+            f"{caller} got one array of shape {arrays.shape}; give a tuple of arrays, (X,) for a single one"
+        )
+    if not len(arrays):
+        raise ValueError(f"{caller} got no arrays; give at least one, as (X,)")
     converted = []
     for i, given in enumerate(arrays):
-        array = np.asarray(given.data if type(given) is Tensor else given)
+        try:
+            array = np.asarray(given.data if type(given) is Tensor else given)
+        except ValueError:
+            raise TypeError(
+                f"{caller} got rows of unequal length in array {i}; give every row the same length"
+            ) from None
         if array.dtype.kind not in "fiub":
-            raise TypeError(f"{caller} got data of type {array.dtype} as array {i}; expected numbers")
+            raise TypeError(f"{caller} got data of type {array.dtype} as array {i}; expected real numbers")
         if array.ndim == 0 or len(array) == 0:
             raise ValueError(f"{caller} got an array {i} of shape {array.shape}; expected at least one row")
         if array.dtype.kind == "f":
+            with np.errstate(over="ignore"):
+                array = np.ascontiguousarray(array, dtype)
             bad = np.count_nonzero(~np.isfinite(array))
             if bad:
                 raise ValueError(
-                    f"{caller} got {bad} value(s) that are NaN or infinite in array {i} of shape {array.shape}; remove or "
-                    "fill them first, for example X[np.isfinite(X).all(axis=1)]"
+                    f"{caller} got {bad} value(s) that are NaN or infinite in array {i} of shape {array.shape}; remove "
+                    "or fill them first, for example X[np.isfinite(X).all(axis=1)]"
                 )
-            array = np.ascontiguousarray(array, dtype)
         converted.append(array)
     lengths = [len(array) for array in converted]
     if len(set(lengths)) > 1:
@@ -124,78 +137,102 @@ def fit(
     loss : from one minibatch of each array in `data` (raw arrays) to a scalar tensor.
     data : arrays of n rows each. Floating data take the dtype of the module.
     rng : draws the minibatches; use the same one for noise inside `loss`, then a checkpoint holds all randomness.
+    steps : how many steps the training has, those before a resume included.
+    batch_size : rows in a minibatch; at most n are taken.
     optimizer : default `Adam(module, 1e-3)`.
     max_norm : limit for the norm of the gradient.
     average : updated after each step.
-    validation : arrays like `data`; `loss` of all of it is taken every `validate_every` steps. With `patience`, training
-        ends when it has not improved that many times in a row, and the best weights are put back.
-    callbacks : called with a `StepInfo` after each step; one that returns True ends the training.
+    validation : arrays like `data`; `loss` of all of it is taken in eval mode every `validate_every` steps and at the
+        end. Looking does not change what is learned: afterwards `rng` is as it was before. With `patience`, training
+        ends when the loss has not improved that many times in a row, and the best weights are put back.
+    callbacks : called with a `StepInfo` after each step; one that returns True ends the training. One may use the
+        module in eval mode; training goes on in training mode.
     checkpoint : file that holds the whole state, written every `checkpoint_every` steps and at the end. With `resume`,
-        training continues from it bit for bit as if it had never stopped.
+        training continues from it bit for bit as if it had never stopped: give the same arguments.
     progress : show a bar; default: only on a terminal.
 
     Returns the `History`. Ctrl-C ends the training after the step under way and returns what was learned; a second
-    Ctrl-C interrupts at once. Raises FloatingPointError, before the weights are touched, when the loss is not finite.
+    Ctrl-C interrupts at once. Raises FloatingPointError, before the weights are touched, when the loss or its gradient
+    is not finite.
     """
     check_rng(rng, "fit()")
     steps = check_size(steps, "steps", "fit()")
+    for name, value in (("validate_every", validate_every), ("checkpoint_every", checkpoint_every)):
+        check_size(value, name, "fit()")
     optimizer = Adam(module) if optimizer is None else optimizer
     if optimizer.module is not module:
         raise ValueError("fit() got an optimizer made for another module; make it for this one, as Adam(module)")
+    if average is not None and average.module is not module:
+        raise ValueError("fit() got an average made for another module; make it for this one, as WeightAverage(module)")
     dtype = module.flat().data.dtype
     data = as_data(data, dtype)
     validation = None if validation is None else as_data(validation, dtype, "fit(validation=...)")
-    if patience is not None and validation is None:
-        raise ValueError("fit() got patience without validation data; give validation=(X, ...) to watch")
+    if validation is not None and len(validation) != len(data):
+        raise ValueError(f"fit() got {len(data)} arrays to train on and {len(validation)} to validate; give as many")
+    if patience is not None:
+        check_size(patience, "patience", "fit()")
+        if validation is None:
+            raise ValueError("fit() got patience without validation data; give validation=(X, ...) to watch")
+    if max_norm is not None and not max_norm > 0:
+        raise ValueError(f"fit() got max_norm={max_norm!r}; expected a positive number, or None for no limit")
     if resume and checkpoint is None:
         raise ValueError("fit() got resume=True without a checkpoint; give the file to continue from as checkpoint=...")
 
     batches = Minibatches(len(data[0]), batch_size, rng)
-    history, first = History(), 0
+    history, step, best = History(), 0, None  # best: the state of the module when the validation loss was lowest
     if resume:
-        first = _restore(checkpoint, module, optimizer, rng, average, batches, history)
-    best, best_weights, worse = math.inf, None, 0
-    start = time.perf_counter()
+        step, best = _restore(checkpoint, steps, module, optimizer, rng, average, batches, history)
+    start = time.perf_counter() - history.seconds
+
+    def validate():
+        nonlocal best
+        if _note_validation(history, step, _evaluate(module, loss, validation, rng)):
+            best = module.state_dict()
+
+    def out_of_patience():
+        return patience is not None and _since_best(history) >= patience
+
+    if out_of_patience():
+        history.stopped = "patience"
+    hidden = None if progress is None else not progress  # None: hidden unless on a terminal
     module.train()
-    hidden = not sys.stderr.isatty() if progress is None else not progress
-    with (
-        _interrupt_flag() as interrupted,
-        tqdm(total=steps, initial=first, desc=label, disable=hidden, leave=False, mininterval=0.2) as bar,
-    ):
-        for step in range(first, steps):
-            rows = batches.draw()
-            value = _step(module, loss, [np.take(array, rows, axis=0) for array in data], optimizer, max_norm, step)
-            if average is not None:
-                average.update()
-            history.loss.append(value)
-            bar.update()
-            if step % 50 == 0:
-                bar.set_postfix(loss=f"{value:.4g}", refresh=False)
-            if validation is not None and ((step + 1) % validate_every == 0 or step + 1 == steps):
-                current = _evaluate(module, loss, validation)
-                history.validation.append((step + 1, current))
-                if current < best:
-                    best, worse, history.best_step = current, 0, step + 1
-                    best_weights = module.flat().data.copy() if patience is not None else None
-                else:
-                    worse += 1
-                if patience is not None and worse >= patience:
-                    history.stopped = "patience"
-            info = StepInfo(step + 1, value, module, optimizer, history)
-            if any([callback(info) for callback in callbacks]):
-                history.stopped = "callback"
-            if interrupted:
-                history.stopped = "interrupt"
-            ending = history.stopped != "steps" or step + 1 == steps
-            if checkpoint is not None and (ending or (step + 1) % checkpoint_every == 0):
-                _store(checkpoint, module, optimizer, rng, average, batches, history, step + 1)
-            if ending:
-                break
-    if best_weights is not None:
-        flat = module.flat()
-        flat.data[...] = best_weights
-        flat.changed()
-    module.eval()
+    try:
+        with (
+            _interrupt_flag() as interrupted,
+            tqdm(total=steps, initial=step, desc=label, disable=hidden, leave=False, mininterval=0.2) as bar,
+        ):
+            while step < steps and history.stopped == "steps":
+                rows = batches.draw()
+                value = _step(module, loss, [np.take(array, rows, axis=0) for array in data], optimizer, max_norm, step)
+                step += 1
+                if average is not None:
+                    average.update()
+                history.loss.append(value)
+                if step % 50 == 1:
+                    bar.set_postfix(loss=f"{value:.4g}", refresh=False)
+                bar.update()
+                if validation is not None and step % validate_every == 0:
+                    validate()
+                    if out_of_patience():
+                        history.stopped = "patience"
+                if callbacks:
+                    info = StepInfo(step, value, module, optimizer, history)
+                    if any([callback(info) for callback in callbacks]):
+                        history.stopped = "callback"
+                    module.train()
+                if interrupted:
+                    history.stopped = "interrupt"
+                history.seconds = time.perf_counter() - start
+                ending = step == steps or history.stopped != "steps"
+                if checkpoint is not None and (ending or step % checkpoint_every == 0):
+                    _store(checkpoint, module, optimizer, rng, average, batches, history, step, best)
+            # Not in the checkpoint: a training that goes on from there would not have looked here.
+            if validation is not None and history.stopped == "steps" and steps % validate_every:
+                validate()
+        if patience is not None and best is not None:
+            module.load_state_dict(best)
+    finally:
+        module.eval()
     history.seconds = time.perf_counter() - start
     return history
 
@@ -204,54 +241,103 @@ def _step(module, loss, batch, optimizer, max_norm, step) -> float:
     optimizer.zero_grad()
     result = loss(*batch)
     if type(result) is not Tensor:
-        raise TypeError(f"fit(): loss returned a {type(result).__name__}; it must return a scalar tensor, such as ops.mse(...)")
-    value = float(result.data) if result.data.size == 1 else None
+        raise TypeError(
+            f"fit(): loss returned a {type(result).__name__}; it must return a scalar tensor, such as ops.mse(...)"
+        )
+    value = result.data.item() if result.data.size == 1 else None
     if value is not None and not math.isfinite(value):
         raise FloatingPointError(
             f"the loss is {value} at step {step + 1}; the weights are those of step {step}. A smaller learning rate or "
             "max_norm=1.0 may help; minigen.check.debug() finds the operation"
         )
     result.backward()
+    if not np.isfinite(module.flat().grad).all():
+        raise FloatingPointError(
+            f"the gradient of the loss ({value:.6g}) is not finite at step {step + 1}; the weights are those of step "
+            f"{step}. minigen.check.debug() finds the operation, often a square root or a logarithm at 0"
+        )
     if max_norm is not None:
         clip_grad_norm(module, max_norm)
     optimizer.step()
     return value
 
 
-def _evaluate(module, loss, validation) -> float:
+def _evaluate(module, loss, validation, rng) -> float:
     module.eval()
+    state = rng.bit_generator.state
     with no_grad():
         value = loss(*validation).item()
+    rng.bit_generator.state = state
     module.train()
     return value
 
 
-def _store(path, module, optimizer, rng, average, batches, history, step):
+def _note_validation(history: History, step: int, value: float) -> bool:
+    """Add a validation loss to the history; whether it is the lowest so far."""
+    improved = value < dict(history.validation).get(history.best_step, math.inf)
+    history.validation.append((step, value))
+    if improved:
+        history.best_step = step
+    return improved
+
+
+def _since_best(history: History) -> int:
+    """How many validations there were after the best one."""
+    return sum(step > (history.best_step or 0) for step, _ in history.validation)
+
+
+def _store(path, module, optimizer, rng, average, batches, history, step, best):
     extra = {
         "order": batches.order,
         "position": batches.position,
         "loss": np.array(history.loss, np.float64),
         "validation": np.array(history.validation, np.float64).reshape(-1, 2),
+        "best_step": history.best_step,
+        "seconds": history.seconds,
+        **{f"best.{name}": array for name, array in (best or {}).items()},
     }
     storage.save(path, module=module, optimizer=optimizer, rng=rng, average=average, step=step, extra=extra)
 
 
-def _restore(path, module, optimizer, rng, average, batches, history) -> int:
-    loaded = storage.load(path, module=module, optimizer=optimizer, rng=rng, average=average)
-    batches.order, batches.position = np.asarray(loaded.extra["order"], np.int64), int(loaded.extra["position"])
-    history.loss = [float(value) for value in loaded.extra["loss"]]
-    history.validation = [(int(step), float(value)) for step, value in loaded.extra["validation"]]
-    return loaded.step
+def _restore(path, steps, module, optimizer, rng, average, batches, history):
+    """Put all back as `_store` found it; gives the step and the best state. What does not fit changes nothing."""
+    found = storage.load(path)
+    extra, best = dict(found.extra), {}
+    for name in [name for name in extra if name.startswith("best.")]:
+        best[name.removeprefix("best.")] = extra.pop(name)
+    if found.step is None or extra.keys() != {"order", "position", "loss", "validation", "best_step", "seconds"}:
+        raise storage.CheckpointError(f"{path} holds no training to resume; give a file that fit(checkpoint=...) wrote")
+    if found.step > steps:
+        raise ValueError(
+            f"fit() got steps={steps}, but {path} has {found.step} steps behind it; steps counts from the beginning"
+        )
+    order = np.asarray(extra["order"])
+    if len(order) != batches.n:
+        raise storage.CheckpointError(
+            f"{path} was written while training on {len(order)} rows, fit() got {batches.n}; give the same data"
+        )
+    shapes = {name: array.shape for name, array in module.state_dict().items()}
+    if not np.array_equal(np.sort(order), np.arange(batches.n)) or (
+        best and {name: array.shape for name, array in best.items()} != shapes
+    ):
+        raise storage.CheckpointError(f"{path} does not fit this training; build all as it was when it was written")
+    storage.load(path, module=module, optimizer=optimizer, rng=rng, average=average)
+    batches.order, batches.position = order.astype(np.int64), int(extra["position"])
+    history.loss = [float(value) for value in extra["loss"]]
+    history.validation = [(int(step), float(value)) for step, value in extra["validation"]]
+    history.best_step, history.seconds = extra["best_step"], float(extra["seconds"])
+    return found.step, best or None
 
 
 @contextmanager
 def _interrupt_flag():
     """A list that is empty until Ctrl-C is pressed; the second Ctrl-C raises KeyboardInterrupt as usual."""
     pressed: list[bool] = []
-    if threading.current_thread() is not threading.main_thread():
+    before = signal.getsignal(signal.SIGINT)
+    # Only the main thread may have a handler; a process that ignores Ctrl-C goes on ignoring it.
+    if threading.current_thread() is not threading.main_thread() or before is signal.SIG_IGN:
         yield pressed
         return
-    before = signal.getsignal(signal.SIGINT)
 
     def press(number, frame):
         if pressed:
@@ -262,4 +348,4 @@ def _interrupt_flag():
     try:
         yield pressed
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGINT, signal.SIG_DFL if before is None else before)

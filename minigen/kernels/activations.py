@@ -1,8 +1,8 @@
 """Kernels of the nonlinearities: value, gradient, and bias and activation added to a matrix product in one pass.
 
 The float32 exponential is Cody and Waite's: x = n ln 2 + r with the degree-6 polynomial for exp(r) of the Cephes
-library (Moshier), relative error 2e-7. The float32 tanh is the clamped rational function of degree 13 over 6 used by Eigen,
-absolute error 3e-7. Both use only operations that a vector register has.
+library (Moshier), relative error 2e-7. The float32 tanh is the clamped rational function of degree 13 over 6 used by
+Eigen, absolute error 3e-7. Both use only operations that a vector register has.
 """
 
 import numpy as np

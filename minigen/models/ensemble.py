@@ -11,7 +11,9 @@ from .regressor import Regressor
 
 
 class Ensemble:
-    """`members` copies of a regressor, each with its own initial weights and minibatches (Lakshminarayanan et al., 2017).
+    """`members` copies of a regressor, each with its own initial weights and minibatches.
+
+    What they disagree about is what the data do not settle (Lakshminarayanan et al., 2017).
 
     After `fit`: `members_`, the list of fitted regressors.
     """
@@ -22,11 +24,17 @@ class Ensemble:
         self.regressor, self.members = regressor, check_size(members, "members", "Ensemble")
 
     def fit(self, X, Y, *, rng: np.random.Generator, progress: bool | None = None) -> Ensemble:
-        """Fit every member on all of X (n, d_in), Y (n, d_out); returns the ensemble."""
+        """Fit every member on all of X (n, d_in), Y (n, d_out); returns the ensemble.
+
+        Ctrl-C ends the member under way and begins no more.
+        """
         check_rng(rng, "Ensemble.fit()")
-        self.members_ = [
-            copy.deepcopy(self.regressor).fit(X, Y, rng=child, progress=progress) for child in rng.spawn(self.members)
-        ]
+        fitted: list[Regressor] = []
+        for child in rng.spawn(self.members):
+            fitted.append(copy.deepcopy(self.regressor).fit(X, Y, rng=child, progress=progress))
+            if fitted[-1].history_.stopped == "interrupt":
+                break
+        self.members_ = fitted
         return self
 
     def predict(self, X, return_sd: bool = False):

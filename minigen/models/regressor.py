@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 
 from .. import nn, ops, optim
-from ..nn.layers import check_rng
+from ..nn.layers import check_rng, check_size, check_sizes
 from ..tape import no_grad
-from ..training import History, as_data, fit
-from .scaling import per_feature
+from ..training import History, fit
+from .scaling import per_feature, rows
 
 HEADS = ("point", "gaussian")
 
@@ -20,10 +21,12 @@ class Regressor:
     """An MLP from inputs (n, d_in) to targets (n, d_out).
 
     With `head="point"` it learns the mean by squared error. With `head="gaussian"` it has a mean and a log-variance for
-    every output and learns both by maximum likelihood (Nix and Weigend, 1994). Inputs and targets are standardised inside.
+    every output and learns both by maximum likelihood (Nix and Weigend, 1994). There the SD stays above `min_sd`, in
+    units of the targets' SD, because the likelihood of data without noise has no maximum. Inputs and targets are
+    standardised inside.
 
-    After `fit`: `network_`, `history_`, `x_scale_`, `y_scale_`; a point head also has `sd_`, the SD of its residuals on
-    the training data (d_out,), so that both heads give a distribution.
+    After `fit`: `network_`, `history_`, `x_scale_`, `y_scale_`; a point head also has `sd_`, the root mean square of
+    its residuals on the training data (d_out,), so that both heads give a distribution.
     """
 
     def __init__(
@@ -33,14 +36,22 @@ class Regressor:
         *,
         head: str = "point",
         dropout: float = 0.0,
+        min_sd: float = 1e-3,
         steps: int = 3000,
         batch_size: int = 128,
         lr: float = 3e-3,
     ):
         if head not in HEADS:
             raise ValueError(f"Regressor got head={head!r}; choose one of {', '.join(HEADS)}")
-        self.hidden, self.activation, self.head, self.dropout = tuple(hidden), activation, head, dropout
-        self.steps, self.batch_size, self.lr = steps, batch_size, lr
+        if not isinstance(min_sd, (int, float)) or not 0 < min_sd < math.inf:
+            raise ValueError(f"Regressor got min_sd={min_sd!r}; expected a positive number, such as 0.001")
+        if not isinstance(dropout, (int, float)) or not 0 <= dropout < 1:
+            raise ValueError(f"Regressor got dropout={dropout!r}; expected a probability in [0, 1)")
+        nn.Activation(activation)  # raises here, and not only in fit(), for a name that is not known
+        self.hidden, self.activation = check_sizes(hidden, "hidden", "Regressor"), activation
+        self.head, self.dropout, self.min_sd = head, dropout, min_sd
+        self.steps, self.batch_size = check_size(steps, "steps", "Regressor"), batch_size
+        self.lr = lr
 
     def fit(
         self,
@@ -57,11 +68,12 @@ class Regressor:
         `validation` is such a pair held out; with `patience` training stops early (see `training.fit`).
         """
         check_rng(rng, "Regressor.fit()")
-        X, Y = self._pair(X, Y, "Regressor.fit()")
+        X, Y = _pair(X, Y, "Regressor.fit()")
         self.x_scale_, self.y_scale_ = per_feature(X), per_feature(Y)
         self.network_ = self._build(X.shape[1], Y.shape[1], rng)
         if validation is not None:
-            validation = self._unit_pair(*self._pair(*validation, "Regressor.fit(validation=...)"))
+            held_out = _pair(*validation, "Regressor.fit(validation=...)", X.shape[1], Y.shape[1])
+            validation = self._unit_pair(*held_out)
         self.history_: History = fit(
             self.network_,
             self._loss,
@@ -75,12 +87,12 @@ class Regressor:
             progress=progress,
             label="regressor",
         )
-        self.sd_ = np.std(Y - self._forward(X)[0], axis=0)
+        self.sd_ = np.sqrt(np.mean((Y - self._forward(X)[0]) ** 2, axis=0))
         return self
 
     def predict(self, X, return_sd: bool = False):
         """Mean of the targets at X, (n, d_out); with `return_sd` also their SD, of the same shape."""
-        mean, sd = self._forward(self._inputs(X))
+        mean, sd = self._forward(rows(X, "X", "Regressor.predict()", self._widths()[0]))
         return (mean, sd) if return_sd else mean
 
     def sample(self, X, rng: np.random.Generator) -> np.ndarray:
@@ -91,50 +103,53 @@ class Regressor:
 
     def log_prob(self, X, Y) -> np.ndarray:
         """Log-density of each row of Y (n, d_out) given X, summed over outputs: (n,)."""
-        X, Y = self._pair(X, Y, "Regressor.log_prob()")
-        mean, sd = self._forward(self._inputs(X))
+        X, Y = _pair(X, Y, "Regressor.log_prob()", *self._widths())
+        mean, sd = self._forward(X)
         return -np.sum(0.5 * ((Y - mean) / sd) ** 2 + np.log(sd) + 0.5 * math.log(2 * math.pi), axis=1)
 
     def _build(self, d_in: int, d_out: int, rng) -> nn.Sequential:
         layers: list[nn.Module] = []
         widths = [d_in, *self.hidden]
-        for n_in, n_out in zip(widths[:-1], widths[1:]):
+        for n_in, n_out in pairwise(widths):
             layers += [nn.Linear(n_in, n_out, rng=rng), nn.Activation(self.activation)]
             if self.dropout:
                 layers.append(nn.Dropout(self.dropout, rng=rng))
         return nn.Sequential(*layers, nn.Linear(widths[-1], d_out * (2 if self.head == "gaussian" else 1), rng=rng))
 
     def _loss(self, x, y):
-        out = self.network_(x)
         if self.head == "point":
-            return ops.mse(out, y)
-        mean, log_var = ops.split(out, 2, axis=1)
+            return ops.mse(self.network_(x), y)
+        mean, log_var = self._head(x)
         return ops.gaussian_nll(mean, y, log_var)
 
+    def _head(self, x):
+        # exp(log_var) = exp(raw) + min_sd^2, in a form that cannot overflow.
+        mean, raw = ops.split(self.network_(x), 2, axis=1)
+        lowest = 2 * math.log(self.min_sd)
+        return mean, ops.softplus(raw - lowest) + lowest
+
     def _forward(self, X):
+        x = self.x_scale_.to_unit(X).astype(np.float32)
         with no_grad():
-            out = self.network_(self.x_scale_.to_unit(X).astype(np.float32)).data
-        if self.head == "point":
-            mean = self.y_scale_.from_unit(out)
-            return mean, np.broadcast_to(self.sd_, mean.shape) if hasattr(self, "sd_") else None
-        mean, log_var = np.split(out, 2, axis=1)
-        return self.y_scale_.from_unit(mean), np.exp(0.5 * log_var) * self.y_scale_.sd
+            if self.head == "point":
+                mean = self.y_scale_.from_unit(self.network_(x).data)
+                return mean, np.tile(self.sd_, (len(mean), 1)) if hasattr(self, "sd_") else None
+            mean, log_var = self._head(x)
+        return self.y_scale_.from_unit(mean.data), np.exp(0.5 * log_var.data) * self.y_scale_.sd
 
     def _unit_pair(self, X, Y):
         return self.x_scale_.to_unit(X), self.y_scale_.to_unit(Y)
 
-    def _pair(self, X, Y, caller):
-        X, Y = as_data((X, Y), np.float64, caller)
-        if X.ndim != 2:
-            raise ValueError(f"{caller} got X of shape {X.shape}; expected (n, d_in): reshape a single feature with X[:, None]")
-        Y = Y.reshape(len(Y), -1)
-        return X, Y
-
-    def _inputs(self, X):
-        if not hasattr(self, "network_"):
+    def _widths(self) -> tuple[int, int]:
+        if not hasattr(self, "history_"):
             raise ValueError("this Regressor has not been fitted yet; call fit(X, Y, rng=...) first")
-        (X,) = as_data((X,), np.float64, "Regressor")
-        width = len(self.x_scale_.mean)
-        if X.ndim != 2 or X.shape[1] != width:
-            raise ValueError(f"this Regressor was fitted on inputs (n, {width}), got {X.shape}")
-        return X
+        return len(self.x_scale_.mean), len(self.y_scale_.mean)
+
+
+def _pair(X, Y, caller: str, d_in: int | None = None, d_out: int | None = None):
+    """Inputs (n, d_in) and targets (n, d_out) as float64; targets (n,) become one column."""
+    X = rows(X, "X", caller, d_in)
+    Y = rows(Y, "Y", caller, d_out, column=True)
+    if len(X) != len(Y):
+        raise ValueError(f"{caller} got {len(X)} rows of X and {len(Y)} of Y; give a target for each input")
+    return X, Y

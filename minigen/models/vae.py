@@ -109,6 +109,7 @@ class VAE:
 
     def sample(self, n: int, rng: np.random.Generator, noise: bool = False) -> np.ndarray:
         """n draws (n, d): the decoder's mean at latent points from the prior, with its observation noise if asked."""
+        self._check_fitted()
         check_rng(rng, "VAE.sample()")
         n = check_size(n, "n", "VAE.sample()")
         mean = self.decode(rng.standard_normal((n, self.latent), np.float32))

@@ -55,11 +55,16 @@ class Linear(Module):
     ):
         n_in, n_out = check_size(n_in, "n_in", "Linear"), check_size(n_out, "n_out", "Linear")
         check_rng(rng, "Linear")
-        self.weight = leaf((initial or init.fan_in_uniform)(rng, (n_out, n_in)))
+        weight = np.asarray((initial or init.fan_in_uniform)(rng, (n_out, n_in)))
+        if weight.shape != (n_out, n_in):
+            raise ValueError(f"Linear: initial() gave shape {weight.shape}; expected (n_out, n_in) = {(n_out, n_in)}")
+        self.weight = leaf(weight)
         self.bias = leaf(init.fan_in_uniform(rng, (n_out, n_in))[:, 0].copy()) if bias else None
 
     def forward(self, x, activation: str = "identity", **settings):
         if self.bias is None:
+            x = x if hasattr(x, "ndim") else np.asarray(x)
+            _check_width(x, self.weight.data.shape[1], "Linear")
             y = ops.matmul(x, ops.transpose(self.weight))
             return y if activation == "identity" else getattr(ops, activation)(y, **settings)
         return ops.linear(x, self.weight, self.bias, activation=activation, **settings)
@@ -187,6 +192,11 @@ def _check_array(x, name: str) -> None:
         raise TypeError(f"{name} takes a tensor or an array, got a {type(x).__name__}; wrap it in numpy.asarray(...)")
 
 
+def _check_number(value, name: str, caller: str, low: float, high: float) -> None:
+    if not isinstance(value, (int, float)) or not low <= value <= high:
+        raise ValueError(f"{caller} got {name}={value!r}; expected a number from {low} to {high}")
+
+
 def _check_width(x, width: int, name: str) -> None:
     _check_array(x, name)
     if x.ndim == 0 or x.shape[-1] != width:
@@ -205,6 +215,7 @@ class LayerNorm(Module):
 
     def __init__(self, n: int, *, eps: float = 1e-5):
         n = check_size(n, "n", "LayerNorm")
+        _check_number(eps, "eps", "LayerNorm", 0, math.inf)
         self.weight, self.bias = leaf(np.ones(n, np.float32)), leaf(np.zeros(n, np.float32))
         self.n, self.eps = n, eps
 
@@ -228,6 +239,8 @@ class BatchNorm1d(Module):
 
     def __init__(self, n: int, *, eps: float = 1e-5, momentum: float = 0.1):
         n = check_size(n, "n", "BatchNorm1d")
+        _check_number(eps, "eps", "BatchNorm1d", 0, math.inf)
+        _check_number(momentum, "momentum", "BatchNorm1d", 0, 1)
         self.weight, self.bias = leaf(np.ones(n, np.float32)), leaf(np.zeros(n, np.float32))
         self.running_mean, self.running_var = np.zeros(n, np.float32), np.ones(n, np.float32)
         self.num_batches_tracked = np.zeros((), np.int64)

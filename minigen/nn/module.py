@@ -119,7 +119,10 @@ class Module:
                 _structure += 1
             object.__setattr__(self, name, value)
             return
-        given = np.asarray(value.data if type(value) is Tensor else value)
+        try:
+            given = np.asarray(value.data if type(value) is Tensor else value)
+        except ValueError:
+            raise TypeError(f"{type(self).__name__}.{name} got rows of unequal length; expected an array") from None
         if given.shape != current.data.shape:
             raise ValueError(
                 f"{type(self).__name__}.{name} has shape {current.data.shape}, got {given.shape}; a parameter keeps "
@@ -213,6 +216,8 @@ class Module:
 
         Raises ValueError naming what is missing, unknown or of the wrong shape.
         """
+        if not isinstance(state, Mapping):
+            raise TypeError(f"load_state_dict() got a {type(state).__name__}; expected a dict from names to arrays")
         own = self._state()
         given = {name: np.asarray(value) for name, value in state.items()}
         missing, unknown = own.keys() - given.keys(), given.keys() - own.keys()

@@ -67,8 +67,8 @@ def install(ops: dict) -> None:
     """Give `Tensor` its operators and methods from a table of operations by name."""
     for symbol, name in BINARY.items():
         op = ops[name]
-        setattr(Tensor, f"__{symbol}__", lambda self, other, op=op: op(self, other))
-        setattr(Tensor, f"__r{symbol}__", lambda self, other, op=op: op(_as_array(other), self))
+        setattr(Tensor, f"__{symbol}__", lambda self, other, op=op: op(self, _listed(other)))
+        setattr(Tensor, f"__r{symbol}__", lambda self, other, op=op: op(_listed(other), self))
         setattr(Tensor, f"__i{symbol}__", _refuse_in_place(op, name))
     for symbol, name in COMPARISONS.items():
         op = ops[name]
@@ -86,10 +86,11 @@ def install(ops: dict) -> None:
         return ops["getitem"](self, _raw_index(index))
 
     def array_ufunc(self, ufunc, method, *inputs, **settings):
-        return _through(ops, ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}", inputs, settings)
+        name = ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}"
+        return _through(ops, f"np.{name}", inputs, settings)
 
     def array_function(self, function, types, inputs, settings):
-        return _through(ops, function.__name__, inputs, settings)
+        return _through(ops, f"{function.__module__}.{function.__name__}".replace("numpy", "np", 1), inputs, settings)
 
     Tensor.reshape, Tensor.transpose, Tensor.__getitem__ = reshape, transpose, getitem
     Tensor.__array_ufunc__, Tensor.__array_function__ = array_ufunc, array_function
@@ -115,8 +116,9 @@ def install(ops: dict) -> None:
         setattr(Tensor, name, property(lambda self, name=name: getattr(self.data, name), doc=f"`{name}` of the array."))
 
 
-def _as_array(other):
-    return np.asarray(other) if isinstance(other, (list, tuple)) else other
+def _listed(other):
+    # A tuple could be a shape or an axis; as an operand it is data, as a list is.
+    return list(other) if type(other) is tuple else other
 
 
 def _raw_index(index):
@@ -129,22 +131,34 @@ def _refuse_in_place(op, name):
     def in_place(self, other):
         if self.node is not None:
             raise TypeError(
-                f"in-place {name} on a tensor that is on the tape would change values its gradient needs; write "
-                "y = y + ... for a new tensor, or change a leaf's numbers through w.data outside the computation"
+                f"in-place {name} on a tensor of shape {self.data.shape} that is on the tape would change values its "
+                "gradient needs; write y = y + ... for a new tensor, or change a leaf's numbers through w.data outside "
+                "the computation"
             )
         return op(self, other)
 
     return in_place
 
 
-def _through(ops, name, inputs, settings):
+# NumPy's settings that no operation has. As positional arguments, dtype and out come third in its reductions.
+_ABSENT = {"out", "where", "dtype", "casting", "order", "subok", "signature", "initial"}
+_REDUCTIONS = {"sum", "mean", "max", "min", "amax", "amin", "prod", "std", "var", "cumsum"}
+
+
+def _through(ops, spelled, inputs, settings):
+    name = spelled.rpartition(".")[2] if spelled.count(".") == 1 or spelled == "np.linalg.norm" else spelled
     if name in ("shape", "ndim", "size"):
         return getattr(inputs[0], name)
     op = ops.get(NUMPY_NAMES.get(name, name))
-    if op is None or "out" in settings:
+    absent = [f"{setting}=" for setting in sorted(_ABSENT & settings.keys())]
+    if spelled == "np.linalg.norm" and (len(inputs) > 1 or settings.pop("ord", None) is not None):
+        absent.append("ord")
+    if name in _REDUCTIONS and len(inputs) > 2:
+        absent.append("a third positional argument")
+    if op is None or absent:
         raise TypeError(
-            f"np.{name}{' with out=' if 'out' in settings else ''} cannot work on a tensor; see minigen.ops for the "
-            "operations there are, or leave the tape with .detach().numpy()"
+            f"{spelled}{' with ' if absent else ''}{' and '.join(absent)} cannot work on a tensor; see minigen.ops for "
+            "the operations there are, or leave the tape with .detach().numpy()"
         )
     return op(*inputs, **settings)
 
@@ -171,20 +185,27 @@ def __array__(self, dtype=None, copy=None):
 
 def __setitem__(self, index, value):
     raise TypeError(
-        "a tensor's elements cannot be assigned, because the tape would not know; build the new value with "
-        "minigen.ops.where() or concatenate()"
+        f"the elements of a tensor of shape {self.data.shape} cannot be assigned, because the tape would not know; "
+        "build the new value with minigen.ops.where() or concatenate()"
     )
 
 
 def __len__(self):
+    if self.data.ndim == 0:
+        raise TypeError("a tensor of shape () is one number and has no length; take it with .item()")
     return len(self.data)
 
 
 def __iter__(self):
-    return (self[i] for i in range(len(self.data)))
+    return (self[i] for i in range(len(self)))
 
 
 def __bool__(self):
+    if self.data.size != 1:
+        raise ValueError(
+            f"a tensor of shape {self.data.shape} is neither true nor false; choose element by element with "
+            "minigen.ops.where(), or ask its .data.any() or .data.all()"
+        )
     return bool(self.data)
 
 

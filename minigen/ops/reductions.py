@@ -9,7 +9,18 @@ from .. import kernels
 from ..tape import primitive
 from .arithmetic import add, divide, equal, multiply, sqrt, square, subtract, where
 from .elementwise import exp
-from .shaping import astype, broadcast_to, concatenate, diagonal, expand_dims, flip, getitem, reshape, squeeze
+from .shaping import (
+    astype,
+    broadcast_to,
+    check_axis,
+    concatenate,
+    diagonal,
+    expand_dims,
+    flip,
+    getitem,
+    reshape,
+    squeeze,
+)
 
 
 def _with_axis(g, x, axis, keepdims):
@@ -85,7 +96,7 @@ def prod(x, axis=None, keepdims=False):
         x, axis = reshape(x, (-1,)), 0
         kept = (1,) * len(shape)
     else:
-        axis = axis % x.ndim
+        axis = check_axis(axis, x.ndim, "prod")
         kept = (*shape[:axis], 1, *shape[axis + 1 :])
     before = (slice(None),) * axis
     if x.shape[axis] == 0:

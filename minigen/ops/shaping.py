@@ -110,6 +110,13 @@ def sort(x, axis=-1):
     return take_along_axis(x, argsort(x, axis), axis)
 
 
+def check_axis(axis, ndim: int, caller: str) -> int:
+    """The axis counted from the first; IndexError where there is no such axis."""
+    if not isinstance(axis, (int, np.integer)) or not -ndim <= axis < ndim:
+        raise IndexError(f"{caller}() got axis {axis!r} for an array of {ndim} axes; they count from 0, the last is -1")
+    return int(axis) % ndim
+
+
 def _concatenate_back(wants, g, y, *arrays, axis=0):
     before, at = (slice(None),) * (axis % y.ndim), 0
     for want, array in zip(wants, arrays):
@@ -125,6 +132,9 @@ _concatenate = primitive(
 
 def concatenate(arrays, axis=0):
     """Join a sequence of arrays along an axis that they have; with `axis=None`, flattened."""
+    arrays = list(arrays)
+    if not arrays:
+        raise ValueError("concatenate() got no arrays; give at least one")
     if axis is None:
         arrays, axis = [reshape(array, (-1,)) for array in arrays], 0
     return _concatenate(*arrays, axis=axis)
@@ -132,29 +142,42 @@ def concatenate(arrays, axis=0):
 
 def stack(arrays, axis=0):
     """Join a sequence of arrays of one shape along a new axis."""
+    arrays = list(arrays)
+    shapes = sorted({np.shape(array) for array in arrays})
+    if len(shapes) != 1:
+        raise ValueError(f"stack() got arrays of shapes {shapes or 'none'}; give one or more of a single shape")
     return _concatenate(*(expand_dims(array, axis) for array in arrays), axis=axis)
 
 
 def split(x, sections, axis=0):
     """Cut x into a list: `sections` equal parts, or at the given positions."""
+    axis = check_axis(axis, x.ndim, "split")
     length = x.shape[axis]
-    if isinstance(sections, int):
+    if isinstance(sections, (int, np.integer)):
         if sections < 1 or length % sections:
             raise ValueError(
                 f"split() cannot cut an axis of length {length} into {sections} equal parts; "
                 "choose a divisor or give a list of positions"
             )
         sections = [length * i // sections for i in range(1, sections)]
+    elif not isinstance(sections, (list, tuple, np.ndarray)):
+        raise TypeError(f"split() got {sections!r}; expected a number of parts or a list of positions")
     cuts = [0, *sections, length]
-    before = (slice(None),) * (axis % x.ndim)
+    before = (slice(None),) * axis
     return [getitem(x, (*before, slice(start, stop))) for start, stop in itertools.pairwise(cuts)]
 
 
 def pad(x, pad_width, value=0.0):
     """x with a border of a constant. `pad_width` as in NumPy: a number, (before, after), or such a pair per axis."""
-    widths = np.broadcast_to(pad_width, (x.ndim, 2)).tolist()
-    if any(width < 0 for pair in widths for width in pair):
-        raise ValueError(f"pad() got pad_width {pad_width}; widths must be 0 or more: to cut, use an index")
+    try:
+        widths = np.broadcast_to(pad_width, (x.ndim, 2)).tolist()
+    except ValueError:
+        widths = [[None]]
+    if not all(isinstance(width, int) and width >= 0 for pair in widths for width in pair):
+        raise ValueError(
+            f"pad() got pad_width {pad_width} for an array of {x.ndim} axes; expected a whole number from 0, "
+            "(before, after), or such a pair per axis: to cut, use an index"
+        )
     shape = tuple(n + before + after for n, (before, after) in zip(x.shape, widths))
     index = tuple(slice(before, before + n) for n, (before, _) in zip(x.shape, widths))
     padded = place(x, index, shape)
@@ -167,7 +190,10 @@ def pad(x, pad_width, value=0.0):
 
 def diagonal(x, offset=0, axis1=0, axis2=1):
     """The diagonal over two axes, as the last axis of the result."""
-    axes = [i for i in range(x.ndim) if i not in (axis1 % x.ndim, axis2 % x.ndim)]
+    axis1, axis2 = check_axis(axis1, x.ndim, "diagonal"), check_axis(axis2, x.ndim, "diagonal")
+    if axis1 == axis2:
+        raise ValueError(f"diagonal() got axis {axis1} twice; give two axes of {x.shape}")
+    axes = [i for i in range(x.ndim) if i not in (axis1, axis2)]
     rows, columns = x.shape[axis1], x.shape[axis2]
     down, right = max(-offset, 0), max(offset, 0)
     at = np.arange(max(min(rows - down, columns - right), 0))

@@ -108,7 +108,16 @@ def integrate(step: Step, acceleration: Acceleration, position, velocity, *, dt:
         position.
     """
     check_steps(steps, dt)
-    position, velocity = np.broadcast_arrays(np.asarray(position, float), np.asarray(velocity, float))
+    if not callable(step):
+        raise TypeError(f"step must be a rule, such as integrators.rk4; got {step!r}")
+    position, velocity = np.asarray(position, float), np.asarray(velocity, float)
+    try:
+        position, velocity = np.broadcast_arrays(position, velocity)
+    except ValueError:
+        raise ValueError(
+            f"position and velocity have shapes {position.shape} and {velocity.shape}, which do not broadcast; "
+            "give one of each per trajectory"
+        ) from None
     shape = np.shape(acceleration(position, velocity))
     if shape != position.shape:
         raise ValueError(
