@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from minigen.arguments import check_rng, is_number
 from minigen.physics import integrators, pendulum
 
 
@@ -64,13 +65,9 @@ class PendulumTrajectories:
 
 
 def _stride(points: int, view: int) -> int:
-    if not _is_number(view) or view < 1 or points % view:
+    if not is_number(view) or view < 1 or points % view:
         raise ValueError(f"a view of {view} points cannot be taken from {points}; give a divisor of {points}")
     return points // view
-
-
-def _is_number(value) -> bool:
-    return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
 
 
 def pendulum_trajectories(
@@ -117,22 +114,22 @@ def pendulum_trajectories(
     ValueError
         If a number or range is out of bounds.
     """
-    check_generator(rng)
+    check_rng(rng, "pendulum_trajectories()")
     if isinstance(n, bool) or not isinstance(n, (int, np.integer)):
         raise TypeError(f"n must be an int, the number of trajectories; got {n!r}")
     if n < 1:
         raise ValueError(f"n must be at least 1, the number of trajectories; got {n}")
     integrators.check_steps(steps, dt)
     growth = 0.1 * noise if isinstance(noise, (bool, np.bool_)) else noise
-    if not (_is_number(growth) and 0 <= growth < np.inf):
+    if not (is_number(growth) and 0 <= growth < np.inf):
         raise ValueError(f"noise must be a growth of at least 0 rad/s, or True or False; got {noise!r}")
     ranges = {"theta0": theta0, "omega0": omega0, "length": length, "mass": mass}
     for name, bounds in ranges.items():
-        two = np.shape(bounds) == (2,) and _is_number(bounds[0]) and _is_number(bounds[1])
+        two = np.shape(bounds) == (2,) and is_number(bounds[0]) and is_number(bounds[1])
         if not (two and -np.inf < bounds[0] <= bounds[1] < np.inf):
             raise ValueError(f"{name} must be a range (low, high) of two finite numbers; got {bounds!r}")
 
-    if not (_is_number(drag) and 0 <= drag < np.inf):
+    if not (is_number(drag) and 0 <= drag < np.inf):
         raise ValueError(f"drag must be a number of at least 0 kg/s, the same for all; got {drag!r}")
     if view is not None:
         _stride(steps, view)
@@ -169,7 +166,7 @@ def train_test_split(
     ValueError
         If `test` is out of bounds, or either set would be empty.
     """
-    check_generator(rng)
+    check_rng(rng, "train_test_split()")
     if not isinstance(data, PendulumTrajectories):
         raise TypeError(f"data must be PendulumTrajectories, made by pendulum_trajectories; got {type(data).__name__}")
     if not 0 < test < 1:
@@ -181,9 +178,3 @@ def train_test_split(
         )
     order = rng.permutation(len(data))
     return data.take(order[held_out:]), data.take(order[:held_out])
-
-
-def check_generator(rng) -> None:
-    """Raise a TypeError unless `rng` is a numpy.random.Generator."""
-    if not isinstance(rng, np.random.Generator):
-        raise TypeError(f"rng must be a numpy.random.Generator, such as numpy.random.default_rng(0); got {rng!r}")

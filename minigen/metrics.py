@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from minigen.datasets import check_generator
+from minigen.arguments import check_rng
 from minigen.physics import pendulum
 
 STARTS = 2
@@ -293,7 +293,7 @@ def shuffled_control(trajectories, rng: np.random.Generator) -> np.ndarray:
     -------
     array of shape `(n, steps)`
     """
-    check_generator(rng)
+    check_rng(rng, "shuffled_control()")
     trajectories = np.asarray(trajectories)
     if trajectories.ndim != 2:
         raise ValueError(f"trajectories must have shape (n, steps); got {trajectories.shape}")

@@ -13,23 +13,10 @@ from contextlib import contextmanager
 import numpy as np
 
 from . import kernels
+from .arguments import check_fraction, check_positive
 from .nn.module import Module
 
 Schedule = Callable[[int], float]
-
-
-def _check_positive(value, name: str, caller: str, zero: bool = False) -> float:
-    ordinary = isinstance(value, (int, float, np.floating, np.integer)) and value < math.inf
-    if not ordinary or not (value >= 0 if zero else value > 0):
-        expected = "number of 0 or more" if zero else "positive number"
-        raise ValueError(f"{caller} got {name}={value!r}; expected a {expected}")
-    return value
-
-
-def _check_fraction(value, name: str, caller: str) -> float:
-    if not isinstance(value, (int, float, np.floating, np.integer)) or not 0 <= value < 1:
-        raise ValueError(f"{caller} got {name}={value!r}; expected a number in [0, 1)")
-    return value
 
 
 def _check_module(module, caller: str) -> None:
@@ -48,7 +35,7 @@ class Optimizer:
     def __init__(self, module: Module, lr: float | Schedule):
         _check_module(module, type(self).__name__)
         if not callable(lr):
-            _check_positive(lr, "lr", type(self).__name__)
+            check_positive(lr, "lr", type(self).__name__)
         self.module, self.lr, self.steps = module, lr, 0
         data = module.flat().data
         self.moments = {name: np.zeros_like(data) for name in self.moment_names}
@@ -59,7 +46,7 @@ class Optimizer:
             return float(self.lr)
         lr = self.lr(self.steps)
         if not (type(lr) is float and 0 <= lr < math.inf):
-            _check_positive(lr, "lr from its schedule", f"{type(self).__name__} at step {self.steps}", zero=True)
+            check_positive(lr, "lr from its schedule", f"{type(self).__name__} at step {self.steps}", zero=True)
         return float(lr)
 
     def zero_grad(self) -> None:
@@ -125,11 +112,11 @@ class SGD(Optimizer):
         weight_decay: float = 0.0,
     ):
         super().__init__(module, lr)
-        _check_fraction(momentum, "momentum", "SGD")
+        check_fraction(momentum, "momentum", "SGD")
         if nesterov and momentum == 0:
             raise ValueError("SGD got nesterov=True with momentum=0; Nesterov's look-ahead needs a positive momentum")
         self.momentum, self.nesterov = momentum, nesterov
-        self.weight_decay = _check_positive(weight_decay, "weight_decay", "SGD", zero=True)
+        self.weight_decay = check_positive(weight_decay, "weight_decay", "SGD", zero=True)
 
     def _update(self, w, g, lr):
         kernels.sgd(w, g, self.moments["velocity"], lr, self.momentum, self.weight_decay, self.nesterov)
@@ -142,7 +129,7 @@ class RMSprop(Optimizer):
 
     def __init__(self, module: Module, lr: float | Schedule = 0.01, *, alpha: float = 0.99, eps: float = 1e-8):
         super().__init__(module, lr)
-        self.alpha, self.eps = _check_fraction(alpha, "alpha", "RMSprop"), _check_positive(eps, "eps", "RMSprop")
+        self.alpha, self.eps = check_fraction(alpha, "alpha", "RMSprop"), check_positive(eps, "eps", "RMSprop")
 
     def _update(self, w, g, lr):
         kernels.rmsprop(w, g, self.moments["square"], lr, self.alpha, self.eps)
@@ -167,9 +154,9 @@ class Adam(Optimizer):
         super().__init__(module, lr)
         if not isinstance(betas, (tuple, list)) or len(betas) != 2:
             raise ValueError(f"{name} got betas={betas!r}; expected two numbers in [0, 1)")
-        self.betas = tuple(_check_fraction(beta, "a beta", name) for beta in betas)
-        self.eps = _check_positive(eps, "eps", name)
-        self.weight_decay = _check_positive(weight_decay, "weight_decay", name, zero=True)
+        self.betas = tuple(check_fraction(beta, "a beta", name) for beta in betas)
+        self.eps = check_positive(eps, "eps", name)
+        self.weight_decay = check_positive(weight_decay, "weight_decay", name, zero=True)
 
     def _update(self, w, g, lr):
         beta1, beta2 = self.betas
@@ -203,8 +190,8 @@ def cosine_decay(lr: float, steps: int, *, warmup: int = 0, final: float = 0.0) 
 
     Loshchilov and Hutter (2017), "SGDR", eq. 5.
     """
-    _check_positive(lr, "lr", "cosine_decay")
-    _check_positive(final, "final", "cosine_decay", zero=True)
+    check_positive(lr, "lr", "cosine_decay")
+    check_positive(final, "final", "cosine_decay", zero=True)
     if not 0 <= warmup < steps:
         raise ValueError(f"cosine_decay got warmup={warmup} and steps={steps}; expected 0 <= warmup < steps")
 
@@ -219,16 +206,16 @@ def cosine_decay(lr: float, steps: int, *, warmup: int = 0, final: float = 0.0) 
 
 def exponential_decay(lr: float, half_life: int) -> Schedule:
     """`lr` halved every `half_life` steps, smoothly."""
-    _check_positive(lr, "lr", "exponential_decay")
-    _check_positive(half_life, "half_life", "exponential_decay")
+    check_positive(lr, "lr", "exponential_decay")
+    check_positive(half_life, "half_life", "exponential_decay")
     return lambda step: lr * 0.5 ** (step / half_life)
 
 
 def step_decay(lr: float, every: int, factor: float = 0.1) -> Schedule:
     """`lr` times `factor` after every `every` steps."""
-    _check_positive(lr, "lr", "step_decay")
-    _check_positive(every, "every", "step_decay")
-    _check_positive(factor, "factor", "step_decay")
+    check_positive(lr, "lr", "step_decay")
+    check_positive(every, "every", "step_decay")
+    check_positive(factor, "factor", "step_decay")
     return lambda step: lr * factor ** (step // every)
 
 
@@ -236,7 +223,7 @@ def clip_grad_norm(module: Module, max_norm: float) -> float:
     """Scale all gradients so that their joint Euclidean norm is at most `max_norm`; returns the norm before."""
     _check_module(module, "clip_grad_norm")
     if max_norm != math.inf:  # which only measures
-        _check_positive(max_norm, "max_norm", "clip_grad_norm")
+        check_positive(max_norm, "max_norm", "clip_grad_norm")
     grad = module.flat().grad
     wide = grad.astype(np.float64)  # the square of an exploding float32 gradient would overflow just when it matters
     norm = math.sqrt(float(np.dot(wide, wide)))
@@ -253,7 +240,7 @@ class WeightAverage:
 
     def __init__(self, module: Module, decay: float = 0.999):
         _check_module(module, "WeightAverage")
-        self.module, self.decay = module, _check_fraction(decay, "decay", "WeightAverage")
+        self.module, self.decay = module, check_fraction(decay, "decay", "WeightAverage")
         self.average: np.ndarray | None = None
 
     def update(self) -> None:

@@ -236,7 +236,7 @@ def _named(names: list[str]) -> str:
 def _check_optimizer(optimizer: Optimizer, saved: dict) -> dict:
     """The saved state as `Optimizer.load_state_dict` takes it."""
     if saved["kind"] != type(optimizer).__name__:
-        raise ValueError(f"it was saved with {saved['kind']}, not {type(optimizer).__name__}; make a {saved['kind']}")
+        raise ValueError(f"it was saved with {saved['kind']}, not {type(optimizer).__name__}; use the same again")
     state = {name: value for name, value in saved.items() if name != "kind"}
     own = {name: value for name, value in optimizer.state_dict().items() if name != "steps"}
     _check_fit(own, {name: value for name, value in state.items() if name != "steps"}, "the optimiser")

@@ -16,6 +16,8 @@ from itertools import count
 
 import numpy as np
 
+from .explain import explained
+
 OPERATIONS: dict[str, Callable] = {}  # every primitive by its name
 
 _ids = count()
@@ -222,7 +224,7 @@ def _apply(op, args, static):
     try:
         value = op.forward(*raw, **static) if _watcher is None else _watcher.run(op, raw, static)
     except (ValueError, IndexError, TypeError, AttributeError) as error:
-        raise _explained(op, raw, error) from error
+        raise explained(op.__name__, raw, error) from error
     if type(value) is not np.ndarray:
         value = np.asarray(value)
     if value.dtype is not dtype and value.dtype == np.float64 and op.__name__ != "astype":
@@ -274,29 +276,6 @@ def _without_promotion(raw, value):
     """float32 unless a float64 array took part: integers, conditions and Python numbers never bring float64 in."""
     brought = any(isinstance(a, (np.ndarray, np.generic)) and a.dtype == np.float64 for a in raw)
     return value if brought else value.astype(np.float32)
-
-
-# What to do about the commonest messages that come from NumPy.
-_ADVICE = {
-    "broadcast": "counted from the last, axes must be equal or 1; use reshape or expand_dims",
-    "not aligned": "the last axis of the first and the rows of the second must be equal; is a transpose missing?",
-    "ufunc": "give tensors, arrays or numbers",
-    "unsupported operand": "give tensors, arrays or numbers",
-    "has no attribute": "give tensors or arrays",
-}
-
-
-def _explained(op, raw, error):
-    """The same kind of error, with the operation, what it was given and what to do."""
-    text = str(error).rstrip()
-    if getattr(error, "explained", False) or text.startswith(f"{op.__name__}() "):
-        return error
-    kind = next((kind for kind in (IndexError, ValueError) if isinstance(error, kind)), TypeError)
-    given = ", ".join(f"array of shape {a.shape}" if isinstance(a, np.ndarray) else repr(a)[:60] for a in raw)
-    advice = next((f"; {advice}" for sign, advice in _ADVICE.items() if sign in text), "")
-    explained = kind(f"{op.__name__}() cannot use ({given}): {text}{advice}")
-    explained.explained = True
-    return explained
 
 
 def grad(y: Tensor, xs: Tensor | Sequence[Tensor], create_graph: bool = False):

@@ -15,7 +15,7 @@ import numpy as np
 from tqdm import tqdm
 
 from . import storage
-from .nn.layers import check_rng, check_size
+from .arguments import check_rng, check_size
 from .nn.module import Module
 from .optim import Adam, Optimizer, WeightAverage, clip_grad_norm
 from .tape import Tensor, no_grad
@@ -251,7 +251,8 @@ def _step(module, loss, batch, optimizer, max_norm, step) -> float:
             "max_norm=1.0 may help; minigen.check.debug() finds the operation"
         )
     result.backward()
-    if not np.isfinite(module.flat().grad).all():
+    gradient = module.flat().grad
+    if not math.isfinite(gradient.sum()) and not np.isfinite(gradient).all():
         raise FloatingPointError(
             f"the gradient of the loss ({value:.6g}) is not finite at step {step + 1}; the weights are those of step "
             f"{step}. minigen.check.debug() finds the operation, often a square root or a logarithm at 0"

@@ -5,7 +5,6 @@ import pytest
 from scipy.integrate import solve_ivp
 from scipy.stats import kstest
 
-from minigen import datasets
 from minigen.datasets import pendulum_trajectories, train_test_split
 
 
@@ -163,5 +162,3 @@ def test_misuse_of_the_split_is_named():
         train_test_split(data, rng(), test=0.01)
     with pytest.raises(TypeError, match="Generator"):
         train_test_split(data, 3)
-    with pytest.raises(TypeError, match="Generator"):
-        datasets.check_generator(42)

@@ -509,7 +509,7 @@ def residual(theta, t=TRAJECTORIES.t, **settings):
 
 PHYSICS = [
     row("no trajectories", lambda w: datasets.pendulum_trajectories(0, w.rng), ValueError, "got 0", "at least 1"),
-    row("trajectories from a seed", lambda w: datasets.pendulum_trajectories(3, 1), TypeError, "got 1", "default_rng"),
+    row("trajectories from a seed", lambda w: datasets.pendulum_trajectories(3, 1), TypeError, "rng=1", "default_rng"),
     row("negative drag", lambda w: trajectories(w, drag=-1), ValueError, "drag", "-1", "at least 0 kg/s"),
     row("a drag for each", lambda w: trajectories(w, drag=np.ones(3)), ValueError, "drag", "the same for all"),
     row("noise in words", lambda w: trajectories(w, noise="much"), ValueError, "'much'", "True or False"),

@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 
 from .. import nn, ops, optim
-from ..nn.layers import check_rng, check_size, check_sizes
+from ..arguments import check_rng, check_size, check_sizes
 from ..tape import no_grad
 from ..training import History, fit
 from .scaling import per_feature, rows
@@ -39,7 +39,7 @@ class Regressor:
         min_sd: float = 1e-3,
         steps: int = 3000,
         batch_size: int = 128,
-        lr: float = 3e-3,
+        lr: float = 1e-2,
     ):
         if head not in HEADS:
             raise ValueError(f"Regressor got head={head!r}; choose one of {', '.join(HEADS)}")

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from .. import nn, ops, optim
-from ..nn.layers import check_rng, check_size, check_sizes
+from ..arguments import check_rng, check_size, check_sizes
 from ..tape import leaf, no_grad
 from ..training import History, fit
 from .scaling import overall, rows

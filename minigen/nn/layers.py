@@ -9,33 +9,11 @@ from itertools import pairwise
 import numpy as np
 
 from .. import ops
+from ..arguments import check_rng, check_size, is_number
 from ..ops.fused import ACTIVATIONS
 from ..tape import leaf
 from . import init
 from .module import Module
-
-
-def check_rng(rng, caller: str) -> np.random.Generator:
-    """The generator itself; TypeError for anything else, because randomness is handed in, never global."""
-    if not isinstance(rng, np.random.Generator):
-        raise TypeError(
-            f"{caller} got rng={rng!r}; expected a numpy.random.Generator: pass rng=numpy.random.default_rng(0)"
-        )
-    return rng
-
-
-def check_size(value, name: str, caller: str) -> int:
-    """The value as an int; ValueError unless it is a whole number of 1 or more."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-        raise ValueError(f"{caller} got {name}={value!r}; expected a whole number, 1 or more")
-    return int(value)
-
-
-def check_sizes(values, name: str, caller: str) -> tuple[int, ...]:
-    """The values as a tuple of ints; ValueError unless it is a sequence, perhaps empty, of whole numbers from 1."""
-    if not isinstance(values, (Sequence, np.ndarray)) or isinstance(values, str):
-        raise ValueError(f"{caller} got {name}={values!r}; expected a list of widths, such as (64, 64)")
-    return tuple(check_size(value, f"{name}[{i}]", caller) for i, value in enumerate(values))
 
 
 class Linear(Module):
@@ -173,7 +151,7 @@ class Dropout(Module):
     """
 
     def __init__(self, rate: float, *, rng: np.random.Generator):
-        if not isinstance(rate, (int, float)) or not 0 <= rate < 1:
+        if not is_number(rate) or not 0 <= rate < 1:
             raise ValueError(f"Dropout got rate={rate!r}; expected a probability in [0, 1)")
         self.rate, self.rng = rate, check_rng(rng, "Dropout")
 
@@ -193,7 +171,7 @@ def _check_array(x, name: str) -> None:
 
 
 def _check_number(value, name: str, caller: str, low: float, high: float) -> None:
-    if not isinstance(value, (int, float)) or not low <= value <= high:
+    if not is_number(value) or not low <= value <= high:
         raise ValueError(f"{caller} got {name}={value!r}; expected a number from {low} to {high}")
 
 
