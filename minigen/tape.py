@@ -9,6 +9,7 @@ The survey by Baydin et al. (2018), "Automatic differentiation in machine learni
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import contextmanager
 from heapq import heappop, heappush
@@ -192,7 +193,8 @@ def primitive(name: str, forward: Callable, *rules: Callable | None, joint: Call
                 return _apply(op, args, static)
         return forward(*args, **static) if _watcher is None else _watcher.run(op, args, static)
 
-    if name in OPERATIONS:
+    op.owner = sys._getframe(1).f_globals.get("__name__")
+    if name in OPERATIONS and OPERATIONS[name].owner != op.owner:  # who made it may make it anew, as in a notebook
         raise ValueError(f"there is an operation named {name!r} already; choose another name")
     op.__name__ = op.__qualname__ = name
     op.__doc__ = forward.__doc__

@@ -252,7 +252,7 @@ def _step(module, loss, batch, optimizer, max_norm, step) -> float:
         )
     result.backward()
     gradient = module.flat().grad
-    if not math.isfinite(gradient.sum()) and not np.isfinite(gradient).all():
+    if not math.isfinite(np.dot(gradient, gradient)) and not np.isfinite(gradient).all():
         raise FloatingPointError(
             f"the gradient of the loss ({value:.6g}) is not finite at step {step + 1}; the weights are those of step "
             f"{step}. minigen.check.debug() finds the operation, often a square root or a logarithm at 0"

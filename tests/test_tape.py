@@ -420,8 +420,9 @@ def test_an_operation_with_one_rule_too_few_says_so(new_primitive):
     assert grad(half(a, b), a).data.tolist() == [2.0]
     with pytest.raises(NotImplementedError, match=r"half\(\) has no derivative by its argument 1"):
         grad(half(a, b), b)
-    with pytest.raises(ValueError, match="'half'"):
-        primitive("half", np.multiply)
+    primitive("half", np.multiply)  # who made it may make it anew
+    with pytest.raises(ValueError, match="'multiply'"):
+        primitive("multiply", np.multiply)
 
 
 # Tensors and NumPy

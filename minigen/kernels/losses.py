@@ -84,22 +84,46 @@ def _weighted_squares(a, b, weight):
     return total
 
 
+def _by_rows(a, b, weight) -> bool:
+    fits = USE_NUMBA and a.ndim == 2 and a.shape == b.shape and weight.shape in (a.shape, a.shape[1:])
+    return fits and is_fast(a) and is_fast(b) and is_fast(weight)
+
+
 def weighted_squares(a, b, weight):
     """Sum of (a - b)^2 weight, for a and b of shape (n, d) and a weight (n, d) or (d,)."""
-    if not (USE_NUMBA and a.ndim == 2 and a.shape == b.shape and weight.shape in (a.shape, a.shape[1:])):
-        return weighted_squares_numpy(a, b, weight)
-    if not (is_fast(a) and is_fast(b) and is_fast(weight)):
+    if not _by_rows(a, b, weight):
         return weighted_squares_numpy(a, b, weight)
     return f32(_weighted_squares(a, b, weight.reshape(-1, a.shape[1])))
 
 
-def scaled_difference_numpy(a, b, scale):
-    return (a - b) * scale
+def weighted_difference_numpy(a, b, weight):
+    """(a - b) weight; the weight broadcasts."""
+    return (a - b) * weight
 
 
-@elementwise_pair(scaled_difference_numpy)
-def scaled_difference(a, b, out, scale):
+@njit
+def _weighted_difference(a, b, weight, out):
+    for i in range(a.shape[0]):
+        row = weight[i % weight.shape[0]]
+        for j in range(a.shape[1]):
+            out[i, j] = (a[i, j] - b[i, j]) * row[j]
+
+
+@elementwise_pair(weighted_difference_numpy)
+def _scaled_difference(a, b, out, scale):
     a, b, out = a.ravel(), b.ravel(), out.ravel()
     scale = f32(scale)
     for i in range(a.size):
         out[i] = (a[i] - b[i]) * scale
+
+
+def weighted_difference(a, b, weight):
+    """(a - b) weight, for a and b (n, d) and a weight (n, d), (d,) or a number; with a number, of any shape."""
+    weight = np.asarray(weight, a.dtype)
+    if weight.ndim == 0:
+        return _scaled_difference(a, b, weight[()])
+    if not _by_rows(a, b, weight):
+        return weighted_difference_numpy(a, b, weight)
+    out = np.empty_like(a)
+    _weighted_difference(a, b, weight.reshape(-1, a.shape[1]), out)
+    return out

@@ -13,8 +13,8 @@ import numpy as np
 from .. import kernels
 from ..tape import primitive
 from .arithmetic import abs, clip, multiply, negative, subtract
-from .elementwise import exp, expm1, sigmoid
-from .reductions import log_softmax, mean, sum
+from .elementwise import exp, sigmoid
+from .reductions import log_softmax, mean
 from .shaping import reshape, sum_to, take_along_axis
 
 
@@ -34,20 +34,20 @@ def _mse(prediction, target):
     return kernels.squared_error(prediction, target) / np.asarray(prediction.size, prediction.dtype)
 
 
+# (a - b) w: what the squared errors' gradients are made of.
+weighted_difference = primitive(
+    "weighted_difference",
+    lambda a, b, w: kernels.weighted_difference(a, b, w),
+    lambda g, y, a, b, w: multiply(g, w),
+    lambda g, y, a, b, w: negative(multiply(g, w)),
+    lambda g, y, a, b, w: multiply(g, subtract(a, b)),
+)
+
 mse = primitive(
     "mse",
     _mse,
-    lambda g, y, p, t: mse_grad(g, p, t),
-    lambda g, y, p, t: negative(mse_grad(g, p, t)),
-)
-
-# g 2 (p - t) / n
-mse_grad = primitive(
-    "mse_grad",
-    lambda g, p, t: kernels.scaled_difference(p, t, g * (2.0 / p.size)),
-    lambda u, y, g, p, t: multiply(sum(multiply(u, subtract(p, t))), 2.0 / p.size),
-    lambda u, y, g, p, t: multiply(multiply(u, g), 2.0 / p.size),
-    lambda u, y, g, p, t: multiply(multiply(u, g), -2.0 / p.size),
+    lambda g, y, p, t: weighted_difference(p, t, multiply(g, 2.0 / p.size)),
+    lambda g, y, p, t: weighted_difference(t, p, multiply(g, 2.0 / p.size)),
 )
 
 
@@ -113,22 +113,22 @@ def _gaussian_nll(mu, target, log_var):
     """
     _same_shape("gaussian_nll", mu, target)
     log_var = np.asarray(log_var, mu.dtype)
-    if np.broadcast_shapes(log_var.shape, mu.shape) != mu.shape:
+    if log_var.shape != mu.shape[-1:] and np.broadcast_shapes(log_var.shape, mu.shape) != mu.shape:
         raise ValueError(f"gaussian_nll() got log_var of shape {log_var.shape}, which does not broadcast to {mu.shape}")
-    scaled = kernels.weighted_squares(mu, target, np.exp(-log_var)) / np.asarray(mu.size, mu.dtype)
-    return (scaled + log_var.mean() + np.asarray(math.log(2 * math.pi), mu.dtype)) * np.asarray(0.5, mu.dtype)
+    scaled = kernels.weighted_squares(mu, target, np.exp(-log_var)) / mu.size
+    return np.asarray(0.5 * (scaled + np.add.reduce(log_var, None) / log_var.size + math.log(2 * math.pi)), mu.dtype)
 
 
 def _gaussian_nll_back(wants, g, y, mu, target, log_var):
     if isinstance(log_var, (int, float)):
         log_var = np.asarray(log_var, mu.dtype)
-    error, share = subtract(mu, target), multiply(g, 1.0 / mu.size)
-    by_mu = multiply(multiply(error, exp(negative(log_var))), share)
+    share = multiply(g, 1.0 / mu.size)
+    by_mu = weighted_difference(mu, target, multiply(exp(negative(log_var)), share))
     by_target = negative(by_mu) if wants[1] else None
     by_log_var = None
     if wants[2]:
         # Each of the elements that share a log_var adds (1 - error^2 / variance) share / 2.
-        squares = sum_to(multiply(by_mu, error), np.shape(log_var))
+        squares = sum_to(multiply(by_mu, subtract(mu, target)), np.shape(log_var))
         sharing = float(mu.size // max(np.size(log_var), 1))
         by_log_var = multiply(subtract(multiply(share, sharing), squares), 0.5)
     return by_mu, by_target, by_log_var
@@ -142,12 +142,12 @@ def _standard_normal_kl(mu, log_sd):
 
     Kingma and Welling (2014), appendix B.
     """
-    return (mu * mu + np.expm1(2 * log_sd)) * 0.5 - log_sd
+    return (mu * mu + (np.exp(2 * log_sd) - 1)) * 0.5 - log_sd
 
 
 standard_normal_kl = primitive(
     "standard_normal_kl",
     _standard_normal_kl,
     lambda g, y, mu, log_sd: multiply(g, mu),
-    lambda g, y, mu, log_sd: multiply(g, expm1(multiply(log_sd, 2.0))),
+    lambda g, y, mu, log_sd: multiply(g, subtract(exp(multiply(log_sd, 2.0)), 1.0)),
 )

@@ -27,7 +27,7 @@ CASES = {  # kernel: how many arrays of one shape, and the settings after them
     "silu_curvature": (2, [()]),
     "squared_error": (2, [()]),
     "binary_cross_entropy": (2, [()]),
-    "scaled_difference": (2, [(0.37,), (-2,)]),
+    "weighted_difference": (2, [(0.37,), (-2,)]),
     "softmax": (1, [(-1,), (0,), (1,)]),
     "log_softmax": (1, [(-1,), (0,), (1,)]),
     "logsumexp": (1, [(-1,), (0,), ((0, 1),)]),
@@ -117,12 +117,13 @@ def test_sum_rows():
 
 
 @pytest.mark.parametrize("shape", [(5, 6), (6,), (1, 6), (5, 1), (1, 1), ()])
-def test_weighted_squares(shape):
+def test_weighted_squares_and_differences(shape):
     weight = np.random.default_rng(8).random(shape).astype(np.float32)
     for w in (weight, weight.T.copy().T):
         expected = np.sum((X.astype(np.float64) - Y) ** 2 * w)
         assert_close(kernels.weighted_squares(X, Y, w), expected)
         assert_close(kernels.weighted_squares(X[::-1], Y[::-1], w[::-1] if w.ndim == 2 else w), expected)
+        assert_close(kernels.weighted_difference(X, Y, w), (X.astype(np.float64) - Y) * w)
     with pytest.raises(ValueError, match="broadcast"):
         kernels.weighted_squares(X, Y, np.ones((4, 6), np.float32))
 

@@ -502,14 +502,14 @@ for name, oracle in LOSSES.items():
     for shape in [(3, 4), (5,), (), (2, 1, 3)]:
         row(name, getattr(ops, name), shape, between(0, 1, *shape), oracle=oracle)
 row("huber", lambda p, t: ops.huber(p, t, 0.4), (3, 4), (3, 4), oracle=lambda p, t: np.mean(huber_of(0.4, p - t)))
-for shape in [(3, 4), (), (5,)]:
+for shape, weight in [((3, 4), ()), ((), ()), ((5,), ()), ((3, 4), (4,)), ((3, 4), (3, 4)), ((3, 4), (3, 1))]:
     row(
-        "mse_grad",
-        OPERATIONS["mse_grad"],
-        (),
+        "weighted_difference",
+        OPERATIONS["weighted_difference"],
         shape,
         shape,
-        oracle=lambda g, p, t: g * 2 * (p - t) / max(p.size, 1),
+        weight,
+        oracle=lambda a, b, w: (a - b) * w,
     )
 
 for n, k in [(3, 4), (5, 2), (1, 3), (3, 1)]:
