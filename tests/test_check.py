@@ -8,18 +8,9 @@ import pytest
 
 import minigen
 from minigen import check, ops
-from minigen.tape import OPERATIONS, leaf, primitive
+from minigen.tape import leaf
 
 RNG = np.random.default_rng
-
-
-@pytest.fixture
-def new_primitive():
-    """`primitive`, undone at the end of the test so that the table of operations stays as it was."""
-    before = dict(OPERATIONS)
-    yield primitive
-    OPERATIONS.clear()
-    OPERATIONS.update(before)
 
 
 # gradient

@@ -31,14 +31,6 @@ class Counter(Watcher):
         self.gradients.append((node.op.__name__, index))
 
 
-@pytest.fixture
-def new_primitive():
-    before = dict(OPERATIONS)
-    yield primitive
-    OPERATIONS.clear()
-    OPERATIONS.update(before)
-
-
 def vector(*numbers):
     return leaf(np.array(numbers, np.float64))
 
