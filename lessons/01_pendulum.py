@@ -98,7 +98,7 @@ growth, theory = relative["Euler"][-1], (1 + g * 0.01**2) ** 2000
 lesson.claim(f"Euler's energy grows {growth:.2f}-fold in 20 s; theory, below, says {theory:.2f} (within 5 %)",
              abs(growth / theory - 1) < 0.05)
 first, last = (np.abs(part - 1).max() for part in (relative["Euler-Cromer"][:2000], relative["Euler-Cromer"][-2000:]))
-lesson.claim(f"Euler-Cromer's energy is within {last:.2%} in the last of 20 such times, as in the first ({first:.2%})",
+lesson.claim(f"Euler-Cromer's energy is within {last:.2%} in the last 20 s of 400, as in the first ({first:.2%})",
              last < 1.05 * first < 0.03)
 
 # %% [markdown]
@@ -199,9 +199,9 @@ lesson.claim(f"the library's trajectories and periods differ from ours by {gap:.
 # $z = (\theta_0, \omega_0, L, m)$: starting angle and velocity, length, mass. Put them into the equation. Out comes a
 # trajectory $G(z)$ that nobody has seen before, and it looks right because it *is* right.
 #
-# Plain random numbers go in, and a deterministic machine $G$ bends them into something rich. A GAN, or the decoder of
-# a VAE, has this very form; there $G$ is a network that nobody tells the equation. All it gets to see is the cloud on
-# the right of the next figure. Its angles carry noise, whose standard deviation (SD) grows with time: $0.1\,t$ rad.
+# Plain random numbers go in, and a deterministic machine $G$ bends them into something rich. GANs and VAEs, the models
+# to come, have this very form; there $G$ is a network that nobody tells the equation. All it gets to see is the cloud
+# on the right of the next figure. Its angles carry noise, whose standard deviation (SD) grows with time: $0.1\,t$ rad.
 
 # %%
 data = datasets.pendulum_trajectories(1000 if lesson.quick else 4000, rng)

@@ -98,7 +98,7 @@ physicist = pendulum.simulate(data.theta0, data.omega0, data.length).theta
 measured, floor = score(physicist, data.theta), 0.01 * np.mean(data.t**2)
 ceiling = 1 - floor / np.var(data.theta)
 lesson.claim(f"told the true factors, the physicist errs by {measured:.4f} rad^2; the noise's variance is {floor:.4f} "
-             f"(within 2 %), so no R^2 can exceed {ceiling:.3f}", abs(measured / floor - 1) < 0.02)
+             f"(within 2 %), so R^2 = 1 - error / variance is at most {ceiling:.3f}", abs(measured / floor - 1) < 0.02)
 
 # %% [markdown]
 # ## A score that is too good
@@ -153,7 +153,7 @@ axes[0].set(xlabel="time (s)", ylabel="angle (rad)", ylim=(-3, 3.9), title="Fitt
 axes[0].legend(frameon=False, loc="upper left", ncol=2, handlelength=1.5)
 axes[1].plot(degrees, train_scores, color="#8fa3bf", lw=2, label="train")
 axes[1].plot(degrees, test_scores, color="#c0392b", lw=2, label="test")
-axes[1].plot(2, wave_score, "D", color="#1f4e8c", label="sinusoid (3 numbers), test")
+axes[1].plot(2, wave_score, "D", color="#1f4e8c", label="sinusoid (3 numbers), test")  # degree 2 has 3 weights too
 axes[1].axhline(0.01 * np.mean(t**2), color="k", lw=1, ls=":", label="floor")
 axes[1].set(xlabel="degree of the polynomial", ylabel="mean squared error (rad²)", title="One fit each", ylim=(0, 0.3))
 axes[2].loglog(sizes, by_rows, "o-", color="#e08e0b", label="split by rows")

@@ -87,7 +87,7 @@ broadcast_to = primitive(np.broadcast_to, lambda g, y, a, shape: (sum_to(g, np.s
 # `grad` starts at the end with $\partial z/\partial z = 1$ and walks back. Three decisions make it right:
 #
 # * **Order.** A value hands on its gradient only when everything that used it has spoken. Users are made later than
-#   what they use, so their ids are larger: always take the largest id left. A heap does that, without recursion.
+#   what they use, so their ids are larger: always take the largest id left. A heap hands out its smallest: hence `-id`.
 # * **Fan-out adds up.** A value used twice moves $z$ along two paths, and the effects add: `accumulate`.
 # * **Broadcasting is undone.** If NumPy stretched an argument, each copy got a gradient; the original gets their sum.
 
@@ -130,12 +130,12 @@ z = u * sin(u)
 right, forgetful = grad(z, [x])[0].data, grad(z, [x], accumulate=lambda old, new: new)[0].data
 measured = central_difference(lambda x: 0.8 * x * np.sin(0.8 * x), 1.5)
 off, missed = abs(right / measured - 1), abs(forgetful / measured - 1)
-lesson.claim(f"dz/dx is {right:.3f}, off by {off:.0e} from what we measure (held against 1e-6)", off < 1e-6)
-lesson.claim(f"without accumulation it is {forgetful:.3f}, {missed:.0%} off (held against at least 10 %)", missed > 0.1)
+lesson.claim(f"dz/dx is {right:.3f}, off by {off:.0e} from what we measure (limit 1e-6)", off < 1e-6)
+lesson.claim(f"without accumulation it is {forgetful:.3f}, {missed:.0%} off (at least 10 %)", missed > 0.1)
 for _ in range(10_000):
     chain = chain + x
 slope = grad(chain, [x])[0].data
-lesson.claim(f"10 000 additions have slope {slope:.0f} (held against 10001)", slope == 10_001)
+lesson.claim(f"10 000 additions have slope {slope:.0f} (exactly 10001)", slope == 10_001)
 
 # %% [markdown]
 # A gradient of many entries is measured along a random direction $v$: a step $\pm hv$ changes the result by
@@ -160,7 +160,7 @@ off = abs(sum((g * v).sum() for g, v in zip(ours, direction)) / central_differen
 worst = lambda ours, theirs: max(np.abs(a - b).max() / np.abs(b).max() for a, b in zip(ours, theirs))
 found = f"along a random direction the gradient is off by {off:.0e} from what we measure"
 gap = worst(ours, theirs)
-lesson.claim(f"{found}, entry by entry by {gap:.0e} from minigen's (held against 1e-6)", max(off, gap) < 1e-6)
+lesson.claim(f"{found}, entry by entry by {gap:.0e} from minigen's (limit 1e-6)", max(off, gap) < 1e-6)
 
 # %% [markdown]
 # ## The derivative of a derivative
@@ -182,7 +182,7 @@ for _ in range(6):
     swing += grad(swing[-1].sum(), [t], create_graph=True)
 rate = complex(-gamma, omega)
 off = worst([order.data for order in swing], [(theta0 * rate**n * np.exp(rate * t.data)).real for n in range(7)])
-lesson.claim(f"derivatives 1 to 6 of the swing equal the closed form to {off:.0e} (held against 1e-6)", off < 1e-6)
+lesson.claim(f"derivatives 1 to 6 of the swing equal the closed form to {off:.0e} (limit 1e-6)", off < 1e-6)
 
 # %% [markdown]
 # ## A whole simulation is one more function
@@ -209,7 +209,7 @@ truth = [final_angle(*(s + i for s, i in zip(start, tilt)), np.sin).imag / 1e-30
 knobs = [Var(s) for s in start]
 slopes = [g.data for g in grad(final_angle(*knobs, sin).sum(), knobs)]
 off = worst(slopes, truth)
-lesson.claim(f"slopes by g/L, theta0, omega0 equal the complex step's to {off:.0e} (held against 1e-11)", off < 1e-11)
+lesson.claim(f"slopes by g/L, theta0, omega0 equal the complex step's to {off:.0e} (limit 1e-11)", off < 1e-11)
 
 # %% [markdown]
 # One sweep, a small multiple of the program's own work, gave all three slopes, and would give a million: that is why
@@ -242,7 +242,7 @@ lesson.end()
 #
 # A slope is no harder to get than a value: write the program, and its gradient comes with it, to nearly the last digit,
 # for the price of a few runs. Three decisions carry it (order by id, add at fan-out, undo broadcasting); a fourth, to
-# write the rules in the tape's own operations, makes it endless. minigen's `tape.py` is this lesson grown up.
+# write the rules in the tape's own operations, makes it endless. minigen's `tape.py` is this, with a rule per argument.
 #
 # ## Exercises
 #

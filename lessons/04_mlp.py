@@ -48,7 +48,7 @@ ceiling = 1 - np.mean((0.1 * test_set.t) ** 2) / np.var(test_y)
 # (Without the bends, all layers together would be one matrix, and a swing is no linear function of time.) Lesson 3's
 # tape would find the gradients, but by hand they are as short, and you see their price. Let $g$ be the gradient that
 # arrives at $z$. Then $W$ gets $g^\top x$, $b$ gets the column sums of $g$, and $gW$ goes on to the layer below: two
-# matrix products for the one of the forward pass. `bends` has each function, and its derivative written with its value.
+# matrix products, for one forward. `bends`: tanh, **ReLU** ($\max(z, 0)$), none; and their slopes, in terms of $y$.
 
 # %%
 bends = {"tanh": (np.tanh, lambda y: 1 - y**2), "relu": (lambda z: np.maximum(z, 0), lambda y: y > 0)}
@@ -86,11 +86,11 @@ def forward(net, x):
 # %% [markdown]
 # ## Three ways downhill
 #
-# The training loop draws a **minibatch** of rows, finds the gradient of its mean squared error, and takes a step. The
-# rate falls to zero along half a cosine: bold at first, careful at the end, when the chance in the choice of rows would
-# keep the weights trembling. And a step? **SGD** follows the gradient. **Momentum** is a heavy ball that keeps rolling.
-# **Adam** divides the averaged gradient by its usual size, weight by weight, so that all weights move about equally
-# fast. (Its averages start at zero; the powers make up for that.) Each gets a range of rates, from timid to reckless.
+# The training loop draws a **minibatch** of rows, finds the gradient of its mean squared error, and takes a step,
+# scaled by the **learning rate**. That falls to zero along half a cosine: bold at first, careful at the end, when
+# chance in the rows would keep the weights trembling. And a step? **SGD** follows the gradient. **Momentum** is a heavy
+# ball that keeps rolling. **Adam** divides the averaged gradient by its usual size, weight by weight, so that all move
+# about equally fast. (Its averages start at zero; the powers make up for that.) Each gets rates from timid to reckless.
 
 
 # %%
@@ -173,8 +173,8 @@ axes[0].legend(frameon=False)
 lesson.figure(fig, "_scale")
 found = f"{kept[0]:.0e} at scale 0.5 (below 1e-4), {kept[1]:.2f} at 1 (above 0.1), ReLU's {kept[3]:.2f} (0.3 to 3)"
 lesson.claim(f"of layer 1's signal, layer 20 has {found}", kept[0] < 1e-4 and kept[1] > 0.1 and 0.3 < kept[3] < 3)
-lesson.claim(f"at scale 5, {full:.0%} of layer 20 is beyond 0.99 (held against 40 %)", full > 0.4)
-found = f"{off[1]:.2f} rad off at scale 1 (held against 0.6 of the others), {off[0]:.2f} at 0.5, {off[2]:.2f} at 5"
+lesson.claim(f"at scale 5, {full:.0%} of layer 20 is beyond 0.99 (above 40 %)", full > 0.4)
+found = f"{off[1]:.2f} rad off at scale 1 (below 0.6 of the others), {off[0]:.2f} at 0.5, {off[2]:.2f} at 5"
 lesson.claim(f"20 layers of 32 units, trained, are {found}", off[1] < 0.6 * min(off[0], off[2]))
 
 # %% [markdown]
@@ -200,7 +200,7 @@ for dtype, limit in ((np.float64, 1e-10), (np.float32, 1e-5)):
         ops.mse(theirs(x[rows].astype(dtype)), y[rows].astype(dtype)).backward()
         optimizer.step()
     gap = np.abs(theirs(test_x.astype(dtype)).data - forward(ours, test_x)).max()
-    lesson.claim(f"in {dtype.__name__} minigen answers as we do to {gap:.0e} rad (held against {limit:g})", gap < limit)
+    lesson.claim(f"in {dtype.__name__} minigen answers as we do to {gap:.0e} rad (limit {limit:g})", gap < limit)
 
 # %% [markdown]
 # ## Something larger: a generator that learned
@@ -215,7 +215,7 @@ drawn = model.predict(table(fresh)[0]).reshape(fresh.theta.shape)
 curves = (drawn, fresh.theta, metrics.shuffled_control(fresh.clean, lesson.rng))
 ours, noisy, control = (np.median(metrics.physics_residual(curve, fresh.t).residual) for curve in curves)
 print(f"median physics residual of observed curves {noisy:.2f} rad, of shuffled ones {control:.2f} rad")
-lesson.claim(f"median physics residual of the network's {ours:.3f} rad (a quarter of the first)", ours < 0.25 * noisy)
+lesson.claim(f"median physics residual of the network's {ours:.3f} rad (below 1/4 of observed)", ours < 0.25 * noisy)
 fig, (left, right) = plt.subplots(1, 2, figsize=(12, 4.6), layout="constrained")
 left.set_prop_cycle(color=("#1f5fa8", "#d9822b", "#2a9d8f"))
 for curve, style in ((fresh.theta, "."), (drawn, "-"), (fresh.clean, "k--")):

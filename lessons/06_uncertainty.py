@@ -46,9 +46,9 @@ train, test = datasets.train_test_split(data, rng, test=1 / 3)
 # where $\sigma^2 = \mathrm E(y-\mu)^2$: there **the error bar is as long as the error**. Nobody tells the network any
 # $\sigma$; it finds it from how far the data lie from its own mean.
 #
-# The second output stands for $\log\sigma^2$, so that $\sigma$ cannot be negative. And it gets a floor: at $t = 0$ our
-# observations are exact, and the likelihood would reward $\sigma \to 0$ without end. With
-# $\sigma^2 = e^{\text{raw}} + \text{floor}^2$ it stops at 1 % of the data's SD, about half a degree.
+# Of the two outputs, the network's **head**, the second stands for $\log\sigma^2$, so that $\sigma$ cannot be negative.
+# And it gets a floor: at $t = 0$ our observations are exact, and the likelihood would reward $\sigma \to 0$ without
+# end. With $\sigma^2 = e^{\text{raw}} + \text{floor}^2$ it stops at 1 % of the data's SD, about half a degree.
 
 # %%
 FLOOR, LOWEST = 0.01, 2 * np.log(0.01)  # of sigma and of log sigma^2, for targets of SD 1
@@ -58,7 +58,7 @@ x_mean, x_sd, y_mean, y_sd = X.mean(axis=0), X.std(axis=0), Y.mean(), Y.std()
 
 def head(network, x):
     mean, raw = ops.split(network(x), 2, axis=1)
-    return mean, ops.softplus(raw - LOWEST) + LOWEST  # log(e^raw + FLOOR^2), safe for every raw
+    return mean, ops.softplus(raw - LOWEST) + LOWEST  # log(e^raw + FLOOR^2), as softplus(a) = log(1 + e^a)
 
 
 def learn(loss, rng, steps):
@@ -109,7 +109,7 @@ sampled_error = lambda y, mean, log_var: ops.mse(mean + ops.exp(0.5 * log_var) *
 sigma, noise = np.linspace(0.05, 1.2, 24), 0.5 * rng.standard_normal((100_000, 1))
 drawn = np.mean((noise - sigma * rng.standard_normal((len(noise), 24))) ** 2, axis=0)
 gap = np.abs(drawn / (0.25 + sigma**2) - 1).max()
-lesson.claim(f"squared error on a sample is 0.5^2 + sigma^2 to {100 * gap:.1f} % (held against 2 %)", gap < 0.02)
+lesson.claim(f"squared error on a sample is 0.5^2 + sigma^2 to {100 * gap:.1f} % (limit 2 %)", gap < 0.02)
 
 mean, sd = predict(learn(nll, rng, steps), X_test)
 collapsed = learn(sampled_error, rng, steps)
@@ -117,7 +117,7 @@ mean_c, sd_c = predict(collapsed, X_test)
 slope, offset = np.polyfit(test.t, sd.mean(axis=0), 1)
 lesson.claim(f"the head learned sigma(t) = {slope:.4f} t {offset:+.3f}; true 0.1 t (within 10 %)", 0.09 < slope < 0.11)
 ratio = sd_c.mean() / (FLOOR * y_sd)
-lesson.claim(f"squared error on a sample left sigma at {ratio:.2f} times the floor (held against 1.5)", ratio < 1.5)
+lesson.claim(f"squared error on a sample left sigma at {ratio:.2f} times the floor (at most 1.5)", ratio < 1.5)
 black, blue, red, gold, grey = ({"color": c, "lw": 2} for c in ("#000", "#1f5fa8", "#b3261e", "#d9822b", "#777"))
 true = grey | {"ls": "--"}
 fig, axes = plt.subplots(1, 2, figsize=(11, 4.4), layout="constrained")
@@ -153,10 +153,10 @@ z = np.abs(Y_test.reshape(-1, 100) - [mean, mean_c, mean_c]) / [sd, one_sd, sd_c
 share = np.mean(z[..., None] < widths, axis=(1, 2))
 by_time = 100 * np.mean(z < 2, axis=1).reshape(3, 20, 5).mean(axis=2)  # five points together
 cover, off = 100 * np.mean(z[0] < 2), np.abs(share[0] - levels).max()
-lesson.claim(f"two-sigma coverage on held-out trajectories is {cover:.1f} % (held between 93 and 97)", 93 < cover < 97)
-lesson.claim(f"over all p, promise and share differ by at most {off:.3f} (held against 0.04)", off < 0.04)
+lesson.claim(f"two-sigma coverage on held-out trajectories is {cover:.1f} % (between 93 and 97)", 93 < cover < 97)
+lesson.claim(f"over all p, promise and share differ by at most {off:.3f} (limit 0.04)", off < 0.04)
 start, end = by_time[1, :8].mean(), by_time[1, -4:].mean()
-found = f"one SD for all covers {start:.1f} % in the first 2 s (held above 99), {end:.1f} % in the last (held below 88)"
+found = f"one SD for all covers {start:.1f} % in the first 2 s (above 99), {end:.1f} % in the last (below 88)"
 lesson.claim(found, start > 99 and end < 88)
 
 fig, axes = plt.subplots(1, 2, figsize=(11, 4.4), layout="constrained")
@@ -207,7 +207,7 @@ for name, where, least in (("above", above, 4), ("below", below, 2)):
         d > least and n < 2 and s < d / 2,
     )
 factor = size(spread[1], inside) / size(spread[0], inside)
-lesson.claim(f"the rate alone makes dropout's spread {factor:.1f} times larger inside (held against 1.4)", factor > 1.4)
+lesson.claim(f"the rate alone makes dropout's spread {factor:.1f} times larger inside (more than 1.4)", factor > 1.4)
 
 fig, axes = plt.subplots(1, 2, figsize=(12.5, 4.8), layout="constrained")
 angles, bins = np.arange(0.0625, 2.25, 0.125), (wide.theta0 / 0.125).astype(int)

@@ -43,7 +43,9 @@ def gradient(
     point = [np.array(x, np.float64) if _is_float(x) else x for x in inputs]
     varied = [i for i, x in enumerate(point) if _is_float(x)]
     if not varied:
-        raise ValueError(f"check.gradient() got no input to differentiate by among {len(inputs)}; give floats, as 1.0")
+        raise ValueError(
+            f"check.gradient() got no input to differentiate by among {len(inputs)}; give 1.0 or an array of floats"
+        )
     weights = [rng.standard_normal(y.shape) for y in _outputs(f, point)]
     directions = [[rng.standard_normal(point[i].shape) for i in varied] for _ in range(order)]
 

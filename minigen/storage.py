@@ -50,8 +50,8 @@ class Checkpoint(NamedTuple):
 
 def save(
     path: str | os.PathLike,
-    *,
     module: Module | None = None,
+    *,
     optimizer: Optimizer | None = None,
     average: WeightAverage | None = None,
     rng: np.random.Generator | None = None,
@@ -107,8 +107,8 @@ def save(
 
 def load(
     path: str | os.PathLike,
-    *,
     module: Module | None = None,
+    *,
     optimizer: Optimizer | None = None,
     average: WeightAverage | None = None,
     rng: np.random.Generator | None = None,

@@ -18,7 +18,7 @@ from . import storage
 from .arguments import check_rng, check_size
 from .nn.module import Module
 from .optim import Adam, Optimizer, WeightAverage, clip_grad_norm
-from .tape import Tensor, no_grad
+from .tape import Tensor, depends_on, no_grad
 
 
 @dataclass
@@ -182,7 +182,7 @@ def fit(
     history, step, best = History(), 0, None  # best: the state of the module when the validation loss was lowest
     if resume:
         step, best = _restore(checkpoint, steps, module, optimizer, rng, average, batches, history)
-    start = time.perf_counter() - history.seconds
+    first, start = step, time.perf_counter() - history.seconds
 
     def validate():
         nonlocal best
@@ -203,7 +203,8 @@ def fit(
         ):
             while step < steps and history.stopped == "steps":
                 rows = batches.draw()
-                value = _step(module, loss, [np.take(array, rows, axis=0) for array in data], optimizer, max_norm, step)
+                batch = [np.take(array, rows, axis=0) for array in data]
+                value = _step(module, loss, batch, optimizer, max_norm, step, first)
                 step += 1
                 if average is not None:
                     average.update()
@@ -237,7 +238,7 @@ def fit(
     return history
 
 
-def _step(module, loss, batch, optimizer, max_norm, step) -> float:
+def _step(module, loss, batch, optimizer, max_norm, step, first) -> float:
     optimizer.zero_grad()
     result = loss(*batch)
     if type(result) is not Tensor:
@@ -249,6 +250,11 @@ def _step(module, loss, batch, optimizer, max_norm, step) -> float:
         raise FloatingPointError(
             f"the loss is {value} at step {step + 1}; the weights are those of step {step}. A smaller learning rate or "
             "max_norm=1.0 may help; minigen.check.debug() finds the operation"
+        )
+    if step == first and result.node is not None and not depends_on(result, module.parameters()):
+        raise ValueError(
+            "fit(): the loss does not depend on any parameter of the module it was given, so nothing can be learned; "
+            "does it use another network, no_grad() or detach()?"
         )
     result.backward()
     gradient = module.flat().grad

@@ -187,6 +187,13 @@ ENGINE = [
     row("grad by an array", lambda w: grad(ops.sum(w.x), w.x.data), TypeError, "must be a Tensor", "minigen.tensor"),
     row("grad by nothing", lambda w: grad(ops.sum(w.x), []), ValueError, "empty list", "at least one"),
     row("a gradient that cannot arrive", lambda w: grad(ops.sum(w.x), leaf(4)), ValueError, "does not depend", "(4,)"),
+    row(
+        "a gradient's gradient without its graph",
+        lambda w: grad(ops.sum(grad(ops.sum(w.x**3), w.x)), w.x),
+        ValueError,
+        "does not depend",
+        "create_graph=True",
+    ),
     row("through detach", lambda w: grad(ops.sum(w.x.detach()), w.x), ValueError, "does not depend", "detach()"),
     row("backward of what no_grad made", backward_outside_the_tape, ValueError, "does not depend", "no_grad()"),
     row("backward of a count", lambda w: ops.argsort(leaf(1)).backward(), TypeError, "floating-point", "int64"),

@@ -38,8 +38,15 @@ def test_the_engine_block_prints_its_comment():
     assert printed(source).strip() == re.search(r"print\(.*\)\s*# (.*)", source)[1]
 
 
+def test_a_model_of_ones_own_learns_and_is_saved(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    last, first = map(float, NUMBER.findall(printed(blocks()[2])))
+    assert last < 0.02 * first
+    assert (tmp_path / "skip.npz").stat().st_size > 0
+
+
 def test_the_example_of_a_new_operation_passes_its_check():
-    source = blocks()[2]
+    source = blocks()[3]
     try:
         assert printed(source) == ""
     finally:

@@ -1,5 +1,6 @@
 """Reverse mode itself: orders of derivatives, what is computed and what is not, memory, and how tensors meet NumPy."""
 
+import copy
 import gc
 import os
 import subprocess
@@ -102,6 +103,11 @@ def test_backward_adds_up():
     np.testing.assert_allclose(x.grad, 2 * 2 * x.data * [1.0, 5.0])
     x.grad = None
     assert x.grad is None
+
+
+def test_a_copy_of_a_computed_tensor_is_refused():
+    with pytest.raises(TypeError, match=r"detach\(\)"):
+        copy.deepcopy(vector(1.0, 2.0) * 2)
 
 
 def test_gradients_do_not_share_memory():
@@ -415,6 +421,14 @@ def test_an_operation_with_one_rule_too_few_says_so(new_primitive):
     primitive("half", np.multiply)  # who made it may make it anew
     with pytest.raises(ValueError, match="'multiply'"):
         primitive("multiply", np.multiply)
+
+
+def test_a_rule_that_gives_a_tuple_is_explained(new_primitive):
+    cube = new_primitive("cube", lambda x: x**3, lambda g, y, x: (g * 3.0 * x**2,))
+    x = vector(2.0)
+    for create_graph in (False, True):
+        with pytest.raises(TypeError, match=r"cube\(\) gave a tuple.*one rule per argument"):
+            grad(ops.sum(cube(x)), x, create_graph=create_graph)
 
 
 # Tensors and NumPy

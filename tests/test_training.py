@@ -640,6 +640,14 @@ def test_a_flawed_loss_raises_before_the_weights_are_touched(what):
     assert not task.module.training
 
 
+def test_a_loss_of_another_network_is_noticed():
+    mine, other = network(rng(0)), network(rng(1))
+    before = mine.flat().data.copy()
+    with pytest.raises(ValueError, match=r"does not depend on any parameter of the module.*another network"):
+        fit(mine, lambda x, y: ops.mse(other(x), y), (np.ones((6, 3)), np.ones((6, 1))), rng=rng(), steps=3)
+    np.testing.assert_array_equal(mine.flat().data, before)
+
+
 X, Y = np.ones((6, 3)), np.ones((6, 1))
 HOLED = np.where(np.arange(18).reshape(6, 3) == 4, np.nan, X)
 REFUSED = {
