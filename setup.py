@@ -28,6 +28,7 @@ setup(
             "import-linter>=2.0",
             "scipy>=1.11",
             "scikit-learn>=1.4",
+            "safetensors>=0.4",
         ],
         "peers": ["torch>=2.2", "jax>=0.4.30", "optax>=0.2", "autograd>=1.7"],
     },

@@ -54,8 +54,9 @@ class PendulumTrajectories:
 
     def take(self, indices) -> "PendulumTrajectories":
         """The trajectories with these indices (integers, booleans or a slice), with their factors."""
+        rows = np.atleast_1d(np.arange(len(self))[indices])
         per_trajectory = ("theta", "clean", "theta0", "omega0", "length", "mass")
-        return replace(self, **{name: np.atleast_1d(getattr(self, name)[indices]) for name in per_trajectory})
+        return replace(self, **{name: getattr(self, name)[rows] for name in per_trajectory})
 
     def view(self, steps: int) -> "PendulumTrajectories":
         """The same time span seen at `steps` evenly spaced points, which must divide the present number of points."""
@@ -65,7 +66,7 @@ class PendulumTrajectories:
 
 
 def _stride(points: int, view: int) -> int:
-    if not is_number(view) or view < 1 or points % view:
+    if isinstance(view, bool) or not isinstance(view, (int, np.integer)) or view < 1 or points % view:
         raise ValueError(f"a view of {view} points cannot be taken from {points}; give a divisor of {points}")
     return points // view
 
@@ -169,8 +170,8 @@ def train_test_split(
     check_rng(rng, "train_test_split()")
     if not isinstance(data, PendulumTrajectories):
         raise TypeError(f"data must be PendulumTrajectories, made by pendulum_trajectories; got {type(data).__name__}")
-    if not 0 < test < 1:
-        raise ValueError(f"test must be a share above 0 and below 1; got {test}")
+    if not (is_number(test) and 0 < test < 1):
+        raise ValueError(f"test must be a share above 0 and below 1; got {test!r}")
     held_out = round(test * len(data))
     if not 0 < held_out < len(data):
         raise ValueError(

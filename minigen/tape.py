@@ -74,6 +74,14 @@ class Tensor:
             )
         self.node.gradient = value
 
+    def __reduce__(self):
+        # A copy, or one read by another process, gets a node of its own: two nodes of one id would be taken for one.
+        if self.node is None:
+            return Tensor, (self.data,)
+        if self.node.op is not None:
+            raise TypeError("a tensor that was computed on the tape cannot be copied or pickled; detach() it first")
+        return leaf, (self.data, self.node.gradient)
+
     def detach(self) -> Tensor:
         """The same values as a constant: no gradient flows through it. Shares memory with this tensor."""
         return Tensor(self.data)
@@ -163,7 +171,7 @@ def watch(watcher: Watcher):
 
 @contextmanager
 def no_grad():
-    """Inside the block nothing is put on the tape; usable as a decorator too."""
+    """Inside the block nothing is put on the tape, by any thread of the process; usable as a decorator too."""
     global _recording
     before, _recording = _recording, False
     try:
@@ -309,8 +317,9 @@ def grad(y: Tensor, xs: Tensor | Sequence[Tensor], create_graph: bool = False):
         if root is None or (x.node.id not in needed):
             raise ValueError(
                 f"grad(): y does not depend on argument {i} of shape {x.data.shape}; "
-                "was y computed from another tensor, under no_grad(), or through detach()? (A derivative that "
-                "has become constant, such as the third of x * x, does not depend on x either: it is zero)"
+                "was y computed from another tensor, under no_grad(), or through detach()? A gradient can be "
+                "differentiated again if it was taken with create_graph=True, and if it is not constant, as the second "
+                "derivative of x * x is"
             )
     seed = np.ones_like(root.value)
     arrived = _sweep(root, Tensor(seed) if create_graph else seed, needed, wanted, create_graph)
@@ -354,6 +363,12 @@ def _between(root: Node, wanted: set[int]) -> set[int]:
     return needed
 
 
+def depends_on(y: Tensor, leaves: Iterable[Tensor]) -> bool:
+    """Whether y was computed from at least one of these leaves."""
+    wanted = {each.node.id for each in leaves}
+    return y.node is not None and bool(wanted) and y.node.id in _between(y.node, wanted)
+
+
 def _sweep(root: Node, seed, needed=None, wanted=None, create_graph=False) -> list:
     """Walk back from `root` in decreasing order of ids; return pairs (node, gradient) of the leaves and of wanted ids.
 
@@ -391,6 +406,11 @@ def _sweep(root: Node, seed, needed=None, wanted=None, create_graph=False) -> li
             parent = parents[index]
             if contribution is None or parent is None:
                 continue
+            if type(contribution) is tuple:
+                raise TypeError(
+                    f"a rule of {op.__name__}() gave a tuple; primitive() takes one rule per argument, each giving one "
+                    "gradient, or a joint= rule that gives them all"
+                )
             if create_graph and type(contribution) is not Tensor:
                 raise TypeError(
                     f"the rule of {op.__name__}() gave a {type(contribution).__name__} for tensors; write it in "

@@ -58,7 +58,7 @@ def test_noise_grows_as_stated_and_is_independent():
     assert np.abs(np.mean(z[:, 1:] * z[:, :-1])) < 0.01
 
 
-def test_the_noise_floor_of_the_curriculum():
+def test_the_noise_floor_is_a_third_of_the_last_variance():
     data = pendulum_trajectories(2000, rng(4))
     assert np.mean((data.theta - data.clean) ** 2) == pytest.approx(0.083, abs=0.001)
     assert np.sqrt(np.mean(data.clean**2)) == pytest.approx(0.83, abs=0.02)
@@ -101,6 +101,7 @@ def test_take_keeps_factors_and_trajectories_together():
     np.testing.assert_array_equal(some.mass, data.mass[[4, 1]])
     assert some.drag == 0.2
     np.testing.assert_array_equal(data.take(data.mass > 1.5).length, data.length[data.mass > 1.5])
+    np.testing.assert_array_equal(data.take(3).theta, data.theta[3:4])
 
 
 def test_factors_are_what_a_trajectory_depends_on():

@@ -11,7 +11,7 @@ from .jit import elementwise, elementwise_pair, f32, in_place, njit
 
 
 @njit
-def _exp(x):
+def exp_float32(x):
     if x < f32(-87.3):
         return f32(0.0)
     if x > f32(88.3):
@@ -48,7 +48,7 @@ def _tanh(x):
 
 @njit
 def _sigmoid(x):
-    return f32(1.0) / (f32(1.0) + _exp(-x))
+    return f32(1.0) / (f32(1.0) + exp_float32(-x))
 
 
 # Value of an activation.
@@ -215,4 +215,4 @@ def bias_elu(z, b, alpha):
     for i in range(z.shape[0]):
         for j in range(z.shape[1]):
             v = z[i, j] + b[j]
-            z[i, j] = alpha * (_exp(v) - f32(1.0)) if v < 0 else v
+            z[i, j] = alpha * (exp_float32(v) - f32(1.0)) if v < 0 else v

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .activations import _exp
+from .activations import exp_float32
 from .jit import USE_NUMBA, elementwise_pair, f32, is_fast, njit, njit_sum
 
 
@@ -63,7 +63,7 @@ def binary_cross_entropy(logits, targets):
     total = 0.0  # in float64: a long sum keeps its digits, for a third more time
     for i in range(logits.size):
         l = logits[i]
-        total += max(l, f32(0.0)) - l * targets[i] + _log1p(_exp(-abs(l)))
+        total += max(l, f32(0.0)) - l * targets[i] + _log1p(exp_float32(-abs(l)))
     return total
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .activations import _exp
+from .activations import exp_float32
 from .jit import USE_NUMBA, f32, is_fast, njit
 
 
@@ -67,7 +67,7 @@ def _top(row):
 def _total(row, top):
     total = f32(0.0)
     for v in row:
-        total += _exp(v - top)
+        total += exp_float32(v - top)
     return total
 
 
@@ -93,7 +93,7 @@ def _softmax(x, out):
         top = _top(x[i])
         total = f32(0.0)
         for j in range(x.shape[1]):
-            out[i, j] = _exp(x[i, j] - top)
+            out[i, j] = exp_float32(x[i, j] - top)
             total += out[i, j]
         for j in range(x.shape[1]):
             out[i, j] /= total

@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 
 from .. import nn, ops, optim
-from ..arguments import check_rng, check_size, check_sizes
+from ..arguments import check_positive, check_rng, check_size, check_sizes, is_number
 from ..tape import no_grad
 from ..training import History, fit
 from .scaling import per_feature, rows
@@ -43,13 +43,11 @@ class Regressor:
     ):
         if head not in HEADS:
             raise ValueError(f"Regressor got head={head!r}; choose one of {', '.join(HEADS)}")
-        if not isinstance(min_sd, (int, float)) or not 0 < min_sd < math.inf:
-            raise ValueError(f"Regressor got min_sd={min_sd!r}; expected a positive number, such as 0.001")
-        if not isinstance(dropout, (int, float)) or not 0 <= dropout < 1:
+        if not is_number(dropout) or not 0 <= dropout < 1:
             raise ValueError(f"Regressor got dropout={dropout!r}; expected a probability in [0, 1)")
         nn.Activation(activation)  # raises here, and not only in fit(), for a name that is not known
         self.hidden, self.activation = check_sizes(hidden, "hidden", "Regressor"), activation
-        self.head, self.dropout, self.min_sd = head, dropout, min_sd
+        self.head, self.dropout, self.min_sd = head, dropout, check_positive(min_sd, "min_sd", "Regressor")
         self.steps, self.batch_size = check_size(steps, "steps", "Regressor"), batch_size
         self.lr = lr
 
@@ -87,7 +85,8 @@ class Regressor:
             progress=progress,
             label="regressor",
         )
-        self.sd_ = np.sqrt(np.mean((Y - self._forward(X)[0]) ** 2, axis=0))
+        if self.head == "point":
+            self.sd_ = np.sqrt(np.mean((Y - self._forward(X)[0]) ** 2, axis=0))
         return self
 
     def predict(self, X, return_sd: bool = False):

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from .. import nn, ops, optim
-from ..arguments import check_rng, check_size, check_sizes
+from ..arguments import check_positive, check_rng, check_size, check_sizes, is_number
 from ..tape import leaf, no_grad
 from ..training import History, fit
 from .scaling import overall, rows
@@ -53,14 +53,12 @@ class VAE:
     ):
         if posterior not in POSTERIORS:
             raise ValueError(f"VAE got posterior={posterior!r}; choose one of {', '.join(POSTERIORS)}")
-        if decoder_sd != "learned" and not (isinstance(decoder_sd, (int, float)) and 0 < decoder_sd < math.inf):
+        if decoder_sd != "learned" and not (is_number(decoder_sd) and 0 < decoder_sd < math.inf):
             raise ValueError(f'VAE got decoder_sd={decoder_sd!r}; expected "learned" or a positive number')
-        if not (isinstance(beta, (int, float)) and 0 <= beta < math.inf):
-            raise ValueError(f"VAE got beta={beta!r}; expected a number of 0 or more")
         self.latent = check_size(latent, "latent", "VAE")
         nn.Activation(activation)  # raises here, and not only in fit(), for a name that is not known
         self.hidden, self.activation, self.posterior = check_sizes(hidden, "hidden", "VAE"), activation, posterior
-        self.decoder_sd, self.beta = decoder_sd, beta
+        self.decoder_sd, self.beta = decoder_sd, check_positive(beta, "beta", "VAE", zero=True)
         self.steps, self.batch_size, self.lr = check_size(steps, "steps", "VAE"), batch_size, lr
 
     def fit(self, X, *, rng: np.random.Generator, progress: bool | None = None) -> VAE:

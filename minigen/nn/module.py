@@ -71,7 +71,7 @@ def _offset(view: np.ndarray, owner: np.ndarray) -> int:
 def _shared_owner(parameters, size):
     """The buffer in which these parameters lie one after the other already, or None."""
     owner = parameters[0].data.base
-    if owner is None or owner.ndim != 2 or owner.shape[0] != 2:
+    if type(owner) is not np.ndarray or owner.ndim != 2 or owner.shape[0] != 2:
         return None
     expected = _offset(parameters[0].data, owner)
     for p in parameters:
@@ -132,6 +132,10 @@ class Module:
             raise TypeError(f"{type(self).__name__}.{name} got {given.dtype}; expected real numbers")
         current.data[...] = given
         mark_changed([current])
+
+    def __getstate__(self):
+        # A copy's arrays are no views of its copy of the buffer: it makes a buffer of its own when it needs one.
+        return {name: value for name, value in vars(self).items() if name != "_flat"}
 
     def children(self) -> Iterator[tuple[str, Module]]:
         """Names and modules one level down; those in a list or tuple are named `attribute.position`."""

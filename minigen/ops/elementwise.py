@@ -62,13 +62,24 @@ relu = primitive("relu", _relu, lambda g, y, x: leaky_relu_grad(g, y, 0.0))
 
 def _leaky_relu(x, slope=0.01):
     """x where x > 0, slope x elsewhere; 0 <= slope <= 1."""
-    _check_slope(slope)
-    return np.maximum(x, float(slope) * x)
+    return np.maximum(x, float(check_slope(slope)) * x)
 
 
-def _check_slope(slope):
+# The gradients tell by the sign of the result on which side of 0 the argument lay, so the sign must be kept.
+
+
+def check_slope(slope):
+    """The slope of leaky_relu itself; ValueError unless it is from 0 to 1."""
     if not 0 <= slope <= 1:
         raise ValueError(f"leaky_relu() got slope {slope}; expected a number between 0 and 1")
+    return slope
+
+
+def check_alpha(alpha):
+    """The alpha of elu itself; ValueError if it is negative."""
+    if not alpha >= 0:
+        raise ValueError(f"elu() got alpha {alpha}; expected a number of 0 or more")
+    return alpha
 
 
 leaky_relu = primitive("leaky_relu", _leaky_relu, lambda g, y, x, slope=0.01: leaky_relu_grad(g, y, slope))
@@ -83,8 +94,8 @@ leaky_relu_grad = primitive(
 
 
 def _elu(x, alpha=1.0):
-    """x where x > 0, alpha (exp(x) - 1) elsewhere."""
-    return np.where(x > 0, x, float(alpha) * np.expm1(np.minimum(x, 0)))
+    """x where x > 0, alpha (exp(x) - 1) elsewhere; alpha >= 0."""
+    return np.where(x > 0, x, float(check_alpha(alpha)) * np.expm1(np.minimum(x, 0)))
 
 
 elu = primitive("elu", _elu, lambda g, y, x, alpha=1.0: elu_grad(g, y, alpha))

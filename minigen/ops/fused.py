@@ -4,7 +4,7 @@ import numpy as np
 
 from .. import kernels
 from ..tape import primitive
-from .elementwise import elu_grad, leaky_relu_grad, sigmoid_grad, tanh_grad
+from .elementwise import check_alpha, check_slope, elu_grad, leaky_relu_grad, sigmoid_grad, tanh_grad
 from .matmul import matrix_product
 from .reductions import sum
 from .shaping import reshape, transpose
@@ -16,10 +16,13 @@ ACTIVATIONS = {
     "sigmoid": (lambda z, b: kernels.bias_sigmoid(z, b), sigmoid_grad),
     "relu": (lambda z, b: kernels.bias_leaky_relu(z, b, 0.0), lambda g, y: leaky_relu_grad(g, y, 0.0)),
     "leaky_relu": (
-        lambda z, b, slope=0.01: kernels.bias_leaky_relu(z, b, slope),
+        lambda z, b, slope=0.01: kernels.bias_leaky_relu(z, b, check_slope(slope)),
         lambda g, y, slope=0.01: leaky_relu_grad(g, y, slope),
     ),
-    "elu": (lambda z, b, alpha=1.0: kernels.bias_elu(z, b, alpha), lambda g, y, alpha=1.0: elu_grad(g, y, alpha)),
+    "elu": (
+        lambda z, b, alpha=1.0: kernels.bias_elu(z, b, check_alpha(alpha)),
+        lambda g, y, alpha=1.0: elu_grad(g, y, alpha),
+    ),
 }
 
 

@@ -43,33 +43,30 @@ def _sum_to(x, shape):
 sum_to = primitive("sum_to", _sum_to, lambda g, y, x, shape: broadcast_to(g, x.shape))
 
 
-def _check_index(index, ndim):
-    parts = index if type(index) is tuple else (index,)
-    for part in parts:
-        if isinstance(part, (list, np.ndarray)) and np.asarray(part).dtype.kind not in "iu" and np.size(part):
+_SEQUENCES = (list, tuple, range, np.ndarray)  # inside an index: an array of positions, one of which may come twice
+
+
+def _index_arrays(index) -> list:
+    return [part for part in (index if type(index) is tuple else (index,)) if isinstance(part, _SEQUENCES)]
+
+
+def _getitem(x, index):
+    for part in _index_arrays(index):
+        if np.asarray(part).dtype.kind not in "iu" and np.size(part):
             raise TypeError(
                 f"an index array must hold integers, got {np.asarray(part).dtype}; "
                 "for a condition use where(), or np.flatnonzero() to turn it into integers"
             )
-
-
-def _getitem(x, index):
-    _check_index(index, x.ndim)
     return x[index]
-
-
-def _is_basic(index) -> bool:
-    parts = index if type(index) is tuple else (index,)
-    return not any(isinstance(part, (list, np.ndarray)) for part in parts)
 
 
 def _place(g, index, shape):
     """Zeros of the given shape with g added at an index; where the index repeats, the values add up."""
     out = np.zeros(shape, np.asarray(g).dtype)
-    if _is_basic(index):
-        out[index] = g
-    else:
+    if _index_arrays(index):
         np.add.at(out, index, g)
+    else:
+        out[index] = g
     return out
 
 

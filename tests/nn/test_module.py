@@ -1,5 +1,8 @@
 """Do a network's parameters stay one flat buffer, whatever is done to them? Are their names and states right?"""
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 
@@ -456,6 +459,23 @@ def test_a_shared_layer_trains_and_converts_once():
 
 
 # Modes and dtypes
+
+
+@pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda net: pickle.loads(pickle.dumps(net))])
+def test_a_copy_is_a_network_of_its_own(duplicate):
+    net = nn.MLP([2, 3, 1], "tanh", rng=make_rng())
+    net.flat()
+    twin = duplicate(net)
+    before = net.flat().data.copy()
+    check_flat(twin)
+    twin.flat().data[...] += 1
+    np.testing.assert_array_equal(net.flat().data, before)
+    assert twin(np.ones((1, 2), np.float32)).item() != net(np.ones((1, 2), np.float32)).item()
+    # One loss of both: each has its own gradient.
+    x = np.array([[0.3, -0.7]], np.float32)
+    together = grad((net(x) - 2 * twin(x)).sum(), [net[0].weight, twin[0].weight])
+    for one, expected in zip(together, (grad(net(x).sum(), net[0].weight), grad(-2 * twin(x).sum(), twin[0].weight))):
+        np.testing.assert_allclose(one.data, expected.data, rtol=1e-6)
 
 
 def test_train_and_eval_reach_every_level():

@@ -525,3 +525,11 @@ def test_binary_examples_cover_both_sides_of_broadcasting():
     for name in BINARY:
         shapes = {tuple(x.shape for x in e.inputs) for e in EXAMPLES[name]}
         assert {((), (2, 3)), ((2, 3), ()), ((2, 1, 3), (4, 1))} <= shapes
+
+
+@pytest.mark.parametrize("name, setting", [("elu", {"alpha": -1.0}), ("leaky_relu", {"slope": -0.1})])
+def test_a_setting_that_turns_the_sign_of_an_activation_is_refused(name, setting):
+    x, weight, bias = np.ones((2, 3), np.float32), np.ones((1, 3), np.float32), np.zeros(1, np.float32)
+    for run in (lambda: getattr(ops, name)(x, **setting), lambda: ops.linear(x, weight, bias, name, **setting)):
+        with pytest.raises(ValueError, match=rf"{name}\(\) got {next(iter(setting))} -"):
+            run()
