@@ -34,6 +34,9 @@ def report(*, seed: int = 0, quick: bool = False) -> Iterator[str]:
         f"{found.get('name', 'unknown')} {found.get('version', '')}, {threads or 'an unknown number of'} thread(s); "
         + ", ".join(f"{name} is {os.environ.get(name) or 'not set'}" for name in blas.VARIABLES),
     )
+    if os.environ.get("OPENBLAS_CORETYPE"):
+        core = os.environ["OPENBLAS_CORETYPE"]
+        yield _line("", f"OPENBLAS_CORETYPE={core} forbids it to choose the kernels made for this processor: unset it")
 
     from .kernels.jit import USE_NUMBA
 

@@ -268,10 +268,12 @@ def test_doctor_says_what_it_found(tmp_path):
 
 
 def test_doctor_without_numba(tmp_path):
-    ran = run_apart(tmp_path, "doctor", "--quick", MINIGEN_KERNELS="numpy", OPENBLAS_NUM_THREADS="1")
+    settings = {"MINIGEN_KERNELS": "numpy", "OPENBLAS_NUM_THREADS": "1", "OPENBLAS_CORETYPE": "Haswell"}
+    ran = run_apart(tmp_path, "doctor", "--quick", **settings)
     assert ran.returncode == 0, ran.stderr
     assert "plain NumPy; MINIGEN_KERNELS is numpy" in ran.stdout
     assert "OPENBLAS_NUM_THREADS is 1" in ran.stdout
+    assert "OPENBLAS_CORETYPE=Haswell forbids" in ran.stdout
     assert "cache" not in ran.stdout
 
 

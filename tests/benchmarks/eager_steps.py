@@ -8,10 +8,10 @@ PyTorch's in the same round. The floor is the time of the step's bare matrix pro
 
 import argparse
 import itertools
+import os
 import time
 
 import numpy as np
-import torch
 
 from minigen import nn, ops, optim
 
@@ -41,6 +41,8 @@ def minigen_step(sizes, batch):
 
 def torch_step(network, sizes, data):
     """The same step in PyTorch, from the same weights."""
+    import torch
+
     layers = []
     for n_in, n_out in itertools.pairwise(sizes):
         layers += [torch.nn.Linear(n_in, n_out), torch.nn.Tanh()]
@@ -59,13 +61,16 @@ def torch_step(network, sizes, data):
     return step
 
 
-def floor(sizes, batch):
-    """The step's matrix products alone: forward, gradient by the weights, gradient by the inputs but the first."""
+def floor(sizes, batch, by_input=False):
+    """The step's matrix products alone: forward, gradient by the weights, gradient by each layer's input.
+
+    The gradient by the first layer's input is among them only where the step needs it, `by_input`.
+    """
     rng = np.random.default_rng(0)
     products = []
     for i, (n_in, n_out) in enumerate(itertools.pairwise(sizes)):
         x, w, g = (rng.standard_normal(s).astype(np.float32) for s in ((batch, n_in), (n_out, n_in), (batch, n_out)))
-        products += [(x, w.T), (g.T, x)] + ([(g, w)] if i else [])
+        products += [(x, w.T), (g.T, x)] + ([(g, w)] if i or by_input else [])
     return lambda: [np.dot(a, b) for a, b in products]
 
 
@@ -85,10 +90,18 @@ def interleaved(functions, rounds, repeats=100):
     return times
 
 
+def note_core_type():
+    """Say so when NumPy's products are held to kernels for another processor; PyTorch's are not."""
+    core = os.environ.get("OPENBLAS_CORETYPE")
+    if core:
+        print(f"OPENBLAS_CORETYPE={core} is set: NumPy's products may be slower than they could be")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=30)
     rounds = parser.parse_args().rounds
+    note_core_type()
     print(f"{'step':32}{'minigen':>10}{'PyTorch':>10}{'floor':>9}   ratio (10 to 90 %)      goal")
     for name, sizes, batch, goal in ROWS:
         ours, network, data = minigen_step(sizes, batch)

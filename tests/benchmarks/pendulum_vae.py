@@ -10,9 +10,9 @@ in alternating rounds. The second part needs torch.
 import argparse
 import itertools
 import math
-import time
 
 import numpy as np
+from eager_steps import floor, interleaved, note_core_type
 
 from minigen import datasets, metrics, models, optim, training
 
@@ -65,27 +65,26 @@ def torch_training(X, latent=6, hidden=(256, 128), batch_size=128, lr=2e-3):
 
 
 def compare(rounds, steps):
-    """Median microseconds per step of minigen and PyTorch, and the median ratio."""
+    """Seconds per step, (rounds, 3), of minigen, PyTorch and the bare matrix products."""
     rng = np.random.default_rng(0)
     data = datasets.pendulum_trajectories(4000, rng, view=100, noise=False)
     X = (data.theta - data.theta.mean(axis=0)) / data.theta.std()
     theirs = torch_training(X)
     vae = models.VAE(steps=1).fit(X, rng=rng)
-    optimizer = optim.Adam(vae.network_, 2e-3)
+    settings = {"rng": rng, "batch_size": 128, "optimizer": optim.Adam(vae.network_, 2e-3)}
+    encoder, decoder = floor((100, 256, 128, 12), 128), floor((6, 128, 256, 100), 128, by_input=True)
 
     def ours(n):
-        training.fit(
-            vae.network_, lambda x: vae._loss(x, rng), (X,), rng=rng, steps=n, batch_size=128, optimizer=optimizer
-        )
+        training.fit(vae.network_, lambda x: vae._loss(x, rng), (X,), steps=n, **settings)
 
-    ours(50), theirs(50)
-    times = np.empty((rounds, 2))
-    for row in times:
-        for i, run in enumerate((ours, theirs)):
-            start = time.perf_counter()
-            run(steps)
-            row[i] = (time.perf_counter() - start) / steps * 1e6
-    return (*np.median(times, axis=0), np.median(times[:, 0] / times[:, 1]))
+    def bare(n):
+        for _ in range(n):
+            encoder()
+            decoder()
+
+    runs = [lambda run=run: run(steps) for run in (ours, theirs, bare)]
+    interleaved(runs, 1, repeats=1)
+    return interleaved(runs, rounds, repeats=1) / steps
 
 
 def main():
@@ -94,15 +93,21 @@ def main():
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--steps", type=int, default=200, help="steps per round of the comparison")
     arguments = parser.parse_args()
+    note_core_type()
     for name, noise, goal in (("noise-free", False, 0.004), ("noisy", True, 0.03)):
         print(f"{name} data, median physics residual of samples (goal: at most {goal} rad)")
         residuals(noise, arguments.seeds)
     try:
-        mini, peer, ratio = compare(arguments.rounds, arguments.steps)
+        times = compare(arguments.rounds, arguments.steps)
     except ImportError:
         print("no torch here: the comparison of training times is left out")
         return
-    print(f"training step: minigen {mini:.0f} µs, PyTorch {peer:.0f} µs, median ratio {ratio:.2f} (goal: at most 0.5)")
+    mini, peer, bare = np.median(times, axis=0) * 1e6
+    ratio = np.median(times[:, 0] / times[:, 1])
+    print(
+        f"training step: minigen {mini:.0f} µs, PyTorch {peer:.0f} µs, bare products {bare:.0f} µs, "
+        f"median ratio {ratio:.2f} (goal: at most 0.5)"
+    )
 
 
 if __name__ == "__main__":
