@@ -7,10 +7,10 @@ writes one.
 
 from __future__ import annotations
 
+import io
 import math
 import os
 import re
-import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -23,6 +23,8 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+
+from .atomic import write_whole
 
 # Okabe and Ito's colours, which people with any kind of colour vision can tell apart.
 BLACK, GREY, PALE = "#222222", "#8A8A8A", "#D8D8D8"
@@ -74,14 +76,10 @@ def style():
 def save(figure: Figure, path: str | os.PathLike) -> Path:
     """Write a figure as PNG, whole or not at all; returns the path."""
     path = Path(path)
-    temporary = path.with_name(f".{path.stem}-{secrets.token_hex(4)}.tmp")
-    try:
-        with style():
-            figure.savefig(temporary, format="png")
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    picture = io.BytesIO()
+    with style():
+        figure.savefig(picture, format="png")
+    write_whole(path, picture.getvalue())
     return path
 
 

@@ -13,8 +13,6 @@ import json
 import math
 import os
 import re
-import secrets
-import stat
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping
@@ -23,6 +21,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .atomic import write_whole
 from .nn.module import Module
 from .optim import Optimizer, WeightAverage
 
@@ -102,7 +101,7 @@ def save(
             raise TypeError(f"save() cannot store {name}, an array of {array.dtype}; convert it to float32 or int64")
     arrays = {name: _little_endian(array) for name, array in arrays.items()}
     record["checksum"] = _checksum(record, arrays)
-    _write(path, pack(json.dumps(record), arrays))
+    write_whole(path, pack(json.dumps(record), arrays))
 
 
 def load(
@@ -486,30 +485,3 @@ def _unpack_safetensors(content: bytes) -> tuple[str | None, dict[str, np.ndarra
         if entry["dtype"] not in _SAFETENSORS_DTYPES:
             raise ValueError(f"{name} is stored as {entry['dtype']}, which NumPy does not have; convert it to float32")
     return text, from_bytes(content)
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Put content at a path, whole or not at all, also when the machine stops in the middle."""
-    place = Path(os.path.realpath(path))  # through a symbolic link to the file it stands for
-    if not place.parent.is_dir():
-        raise FileNotFoundError(f"there is no folder {path.parent} to save {path.name} in; make it first")
-    if place.is_dir():
-        raise IsADirectoryError(f"{path} is a folder; give the path of a file to save")
-    temporary = place.with_name(f".minigen-{secrets.token_hex(8)}.tmp")
-    try:
-        with open(temporary, "xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        if place.exists():  # a file that is replaced keeps its permissions; a new one has what the user's umask leaves
-            os.chmod(temporary, stat.S_IMODE(place.stat().st_mode))
-        os.replace(temporary, place)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    if os.name == "posix":  # the new name itself must reach the disk too
-        folder = os.open(place.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import secrets
 import textwrap
 import time
 from collections.abc import Callable
@@ -20,6 +19,7 @@ import numpy as np
 from tqdm import tqdm
 
 from . import blas, datasets, metrics, plots
+from .atomic import write_whole
 from .datasets import PendulumTrajectories
 from .physics import pendulum
 
@@ -163,7 +163,8 @@ def run(out: str | os.PathLike, *, seed: int = 0, quick: bool = False, progress:
         scores = _scoreboard(results, data, seed, quick)
         stage("overview", _save_overview, results, scores, data, out)
     scores["seconds"] = round(time.perf_counter() - start, 3)
-    _write(out / "scoreboard.json", json.dumps(scores, indent=2, allow_nan=False) + "\n")
+    text = json.dumps(scores, indent=2, allow_nan=False) + "\n"
+    write_whole(out / "scoreboard.json", text.encode())
     return scores
 
 
@@ -355,14 +356,3 @@ def _save_overview(results: list[Result], scores: dict, data: Data, out: Path) -
         dots=[result.row.name for result in results if result.row.noisy],
     )
     plots.save(figure, out / "overview.png")
-
-
-def _write(path: Path, text: str) -> None:
-    """Put text at a path, whole or not at all."""
-    temporary = path.with_name(f".{path.stem}-{secrets.token_hex(4)}.tmp")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
