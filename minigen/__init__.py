@@ -7,12 +7,14 @@ flat parameter buffer (`nn`, `optim`), and the models of the lessons built on th
 from importlib import import_module
 
 from . import nn, ops, optim
+from .compile import compile
 from .tape import Tensor, grad, no_grad, tensor
 
 __version__ = "0.1.0"
 __all__ = [
     "Tensor",
     "check",
+    "compile",
     "datasets",
     "grad",
     "metrics",

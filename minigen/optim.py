@@ -14,7 +14,8 @@ import numpy as np
 
 from . import kernels
 from .arguments import check_fraction, check_positive
-from .nn.module import Module
+from .nn.module import Flat, Module
+from .tape import act
 
 Schedule = Callable[[int], float]
 
@@ -51,11 +52,11 @@ class Optimizer:
 
     def zero_grad(self) -> None:
         """Set the gradients to zero; call it before each `backward`."""
-        self.module.flat().grad.fill(0)
+        self.module.zero_grad()
 
     def step(self) -> None:
         """Change the weights by one step along the gradients."""
-        flat, lr = self.module.flat(), self.current_lr()
+        flat = self.module.flat()
         for moment in self.moments.values():
             if moment.shape != flat.data.shape or moment.dtype != flat.data.dtype:
                 raise ValueError(
@@ -63,6 +64,10 @@ class Optimizer:
                     f"optimiser was made and has {flat.data.size} {flat.data.dtype} now; make the optimiser after the "
                     "network is complete"
                 )
+        act(self._advance, flat, changes=(self, flat.data, *self.moments.values()))
+
+    def _advance(self, flat: Flat) -> None:
+        lr = self.current_lr()
         self.steps += 1
         self._update(flat.data, flat.grad, lr)
         flat.changed()
@@ -225,6 +230,10 @@ def clip_grad_norm(module: Module, max_norm: float) -> float:
     if max_norm != math.inf:  # which only measures
         check_positive(max_norm, "max_norm", "clip_grad_norm")
     grad = module.flat().grad
+    return act(_clip, grad, max_norm, changes=(grad,))
+
+
+def _clip(grad: np.ndarray, max_norm: float) -> float:
     wide = grad.astype(np.float64)  # the square of an exploding float32 gradient would overflow just when it matters
     norm = math.sqrt(float(np.dot(wide, wide)))
     if norm > max_norm:
@@ -245,7 +254,10 @@ class WeightAverage:
 
     def update(self) -> None:
         """Take the current weights into the average."""
-        weights = self._flat().data
+        average = () if self.average is None else (self.average,)
+        act(self._take_in, self._flat().data, changes=(self, *average))
+
+    def _take_in(self, weights: np.ndarray) -> None:
         if self.average is None:
             self.average = weights.copy()
         else:

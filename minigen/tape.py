@@ -66,6 +66,7 @@ class Tensor:
     def grad(self, value: np.ndarray | Tensor | None) -> None:
         if self.node is None or self.node.op is not None:
             raise ValueError("grad can be set only on a leaf: a tensor made with requires_grad=True")
+        refuse("a gradient was set through .grad; use zero_grad(), or set it outside the step")
         value = value.data if type(value) is Tensor else value
         if value is not None and (type(value) is not np.ndarray or value.shape != self.data.shape):
             raise ValueError(
@@ -94,11 +95,10 @@ class Tensor:
                 "backward(): this value does not depend on any tensor that requires a gradient; make the inputs to "
                 "learn with minigen.tensor(data, requires_grad=True) and compute the loss outside no_grad()"
             )
-        for leaf, gradient in _sweep(root, np.ones_like(root.value)):
+        for leaf, gradient in _sweep(root, _seed(root)):
             if leaf.gradient is None:
-                leaf.gradient = np.array(gradient, dtype=leaf.value.dtype)
-            else:
-                np.add(leaf.gradient, gradient, out=leaf.gradient)
+                leaf.gradient = np.zeros(leaf.value.shape, leaf.value.dtype)
+            act(add_to, leaf.gradient, gradient, changes=(leaf.gradient,))
 
 
 def tensor(data, requires_grad: bool = False) -> Tensor:
@@ -112,7 +112,8 @@ def tensor(data, requires_grad: bool = False) -> Tensor:
     if type(data) is Tensor:
         data = data.data
     try:
-        array = np.array(data)
+        # An operation makes the copy of an array, so that a watcher sees it.
+        array = OPERATIONS["astype"](data, data.dtype) if isinstance(data, np.ndarray) else np.array(data)
     except ValueError as error:
         raise TypeError(f"tensor() got rows of unequal length: {error}; give every row the same length") from None
     if array.dtype.kind not in "iub" and array.dtype not in (np.float32, np.float64):
@@ -145,7 +146,11 @@ def mark_changed(leaves: Iterable[Tensor]) -> None:
 
 
 class Watcher:
-    """Sees every operation as it runs. The finder of NaN is one."""
+    """Sees every operation as it runs, and every change of an array in place. The finder of NaN is one, and so is the
+    recorder of a compiled step."""
+
+    def given(self, args: Sequence) -> None:
+        """The arguments of the operation that runs next, tensors among them."""
 
     def run(self, op: Callable, raw: Sequence, static: dict):
         """Compute the operation; the default just does."""
@@ -156,6 +161,48 @@ class Watcher:
 
     def contributed(self, node: Node, index: int, gradient) -> None:
         """The rule of `node` has given the gradient of its argument `index`."""
+
+    def act(self, action: Callable, args: Sequence, changes: Sequence):
+        """Do what is no operation: something that changes arrays, generators or objects in place."""
+        return action(*args)
+
+    def constant(self, array: np.ndarray) -> np.ndarray:
+        """An array the engine has made that is the same in every run."""
+        return array
+
+    def relies(self, thing, name: str) -> None:
+        """What happens depends on an attribute of an object."""
+
+    def refuse(self, what: str) -> None:
+        """Something was done that this watcher may not be able to see."""
+
+
+def act(action: Callable, *args, changes: Sequence = ()):
+    """Do `action(*args)`, which changes the things in `changes` in place, in sight of whoever watches."""
+    return action(*args) if _watcher is None else _watcher.act(action, args, changes)
+
+
+def relies(thing, name: str):
+    """The attribute `name` of an object, such as the mode of a layer, in sight of whoever watches."""
+    if _watcher is not None:
+        _watcher.relies(thing, name)
+    return getattr(thing, name)
+
+
+def refuse(what: str) -> None:
+    """Tell whoever watches of a change that only the program's own lines can make."""
+    if _watcher is not None:
+        _watcher.refuse(what)
+
+
+def add_to(total: np.ndarray, part: np.ndarray) -> None:
+    """Add an array to another in place."""
+    np.add(total, part, out=total)
+
+
+def clear(total: np.ndarray) -> None:
+    """Set an array to zero in place."""
+    total.fill(0)
 
 
 @contextmanager
@@ -180,7 +227,13 @@ def no_grad():
         _recording = before
 
 
-def primitive(name: str, forward: Callable, *rules: Callable | None, joint: Callable | None = None) -> Callable:
+def primitive(
+    name: str,
+    forward: Callable,
+    *rules: Callable | None,
+    joint: Callable | None = None,
+    into: Callable | None = None,
+) -> Callable:
     """Make a differentiable operation `op(*args, **static)` from a function on raw arrays.
 
     Parameters
@@ -193,6 +246,9 @@ def primitive(name: str, forward: Callable, *rules: Callable | None, joint: Call
     joint : instead of `rules`, one function for operations whose gradients share work or that take any number of
         arguments, `joint(wants, g, y, *args, **static)`: a gradient or None per argument; `wants` says which are
         needed.
+    into : `into(out, *args, **static)`, the calls that write the result into an array allocated beforehand, as a list
+        of pairs (function, arguments); a compiled step makes these. A NumPy ufunc has no need of it; any other
+        operation without it is replayed by computing and copying.
     """
 
     def op(*args, **static):
@@ -206,7 +262,7 @@ def primitive(name: str, forward: Callable, *rules: Callable | None, joint: Call
         raise ValueError(f"there is an operation named {name!r} already; choose another name")
     op.__name__ = op.__qualname__ = name
     op.__doc__ = forward.__doc__
-    op.forward, op.rules, op.joint = forward, rules, joint
+    op.forward, op.rules, op.joint, op.into = forward, rules, joint, into
     OPERATIONS[name] = op
     return op
 
@@ -231,11 +287,13 @@ def _apply(op, args, static):
             plain = False
     if not plain:
         raw = _settle_dtypes(op, args, raw)
+    if _watcher is not None:
+        _watcher.given(args)
     try:
         value = op.forward(*raw, **static) if _watcher is None else _watcher.run(op, raw, static)
     except (ValueError, IndexError, TypeError, AttributeError) as error:
         raise explained(op.__name__, raw, error) from error
-    if type(value) is not np.ndarray:
+    if not isinstance(value, np.ndarray):
         value = np.asarray(value)
     if value.dtype is not dtype and value.dtype == np.float64 and op.__name__ != "astype":
         value = _without_promotion(raw, value)
@@ -279,13 +337,13 @@ def _as_real(op, value, dtype):
         raise TypeError(f"{op.__name__}() got rows of unequal length; give every row the same length") from None
     if array.dtype.kind not in "fiub":
         raise TypeError(f"{op.__name__}() got data of type {array.dtype}; expected real numbers")
-    return array.astype(dtype, copy=False)
+    return array if array.dtype == dtype else OPERATIONS["astype"](array, dtype)
 
 
 def _without_promotion(raw, value):
     """float32 unless a float64 array took part: integers, conditions and Python numbers never bring float64 in."""
     brought = any(isinstance(a, (np.ndarray, np.generic)) and a.dtype == np.float64 for a in raw)
-    return value if brought else value.astype(np.float32)
+    return value if brought else OPERATIONS["astype"](value, np.float32)
 
 
 def grad(y: Tensor, xs: Tensor | Sequence[Tensor], create_graph: bool = False):
@@ -321,18 +379,26 @@ def grad(y: Tensor, xs: Tensor | Sequence[Tensor], create_graph: bool = False):
                 "differentiated again if it was taken with create_graph=True, and if it is not constant, as the second "
                 "derivative of x * x is"
             )
-    seed = np.ones_like(root.value)
+    seed = _seed(root)
     arrived = _sweep(root, Tensor(seed) if create_graph else seed, needed, wanted, create_graph)
     found = {node.id: gradient for node, gradient in arrived}
     results = [_as_result(found.get(x.node.id), x) for x in targets]
     return results[0] if single else results
 
 
+def _seed(root: Node) -> np.ndarray:
+    """The gradient of a value by itself."""
+    ones = np.ones(root.value.shape, root.value.dtype)
+    return ones if _watcher is None else _watcher.constant(ones)
+
+
 def _as_result(gradient, x: Tensor) -> Tensor:
     if type(gradient) is Tensor:
         return gradient
-    # A copy: the sweep may hand the same array, or a read-only view of it, to several inputs.
-    return Tensor(np.zeros_like(x.data) if gradient is None else np.array(gradient, dtype=x.data.dtype))
+    if gradient is None:
+        return Tensor(np.zeros(x.data.shape, x.data.dtype))
+    # A copy: the sweep may hand the same array, or a view of it, to several inputs.
+    return Tensor(OPERATIONS["astype"](gradient, x.data.dtype))
 
 
 def _scalar_root(y, caller: str) -> Node | None:

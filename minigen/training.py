@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from . import storage
 from .arguments import check_rng, check_size
+from .compile import compile as recorded
 from .nn.module import Module
 from .optim import Adam, Optimizer, WeightAverage, clip_grad_norm
 from .tape import Tensor, depends_on, no_grad
@@ -126,6 +127,7 @@ def fit(
     checkpoint: str | Path | None = None,
     checkpoint_every: int = 1000,
     resume: bool = False,
+    compile: bool = True,
     progress: bool | None = None,
     label: str = "training",
 ) -> History:
@@ -149,6 +151,8 @@ def fit(
         module in eval mode; training goes on in training mode.
     checkpoint : file that holds the whole state, written every `checkpoint_every` steps and at the end. With `resume`,
         training continues from it bit for bit as if it had never stopped: give the same arguments.
+    compile : record forward and backward pass once and replay them (see `minigen.compile`), with the same result. A
+        loss that cannot be recorded, because it looks at values or draws with NumPy, runs as it is, with a warning.
     progress : show a bar; default: only on a terminal.
 
     Returns the `History`. Ctrl-C ends the training after the step under way and returns what was learned; a second
@@ -182,7 +186,7 @@ def fit(
     history, step, best = History(), 0, None  # best: the state of the module when the validation loss was lowest
     if resume:
         step, best = _restore(checkpoint, steps, module, optimizer, rng, average, batches, history)
-    first, start = step, time.perf_counter() - history.seconds
+    start = time.perf_counter() - history.seconds
 
     def validate():
         nonlocal best
@@ -194,6 +198,8 @@ def fit(
 
     if out_of_patience():
         history.stopped = "patience"
+    gradients = _Gradients(module, loss, optimizer)
+    compute = recorded(gradients, strict=False) if compile else gradients
     hidden = None if progress is None else not progress  # None: hidden unless on a terminal
     module.train()
     try:
@@ -204,7 +210,11 @@ def fit(
             while step < steps and history.stopped == "steps":
                 rows = batches.draw()
                 batch = [np.take(array, rows, axis=0) for array in data]
-                value = _step(module, loss, batch, optimizer, max_norm, step, first)
+                value = compute(*batch).item()
+                _check_finite(value, module, step)
+                if max_norm is not None:
+                    clip_grad_norm(module, max_norm)
+                optimizer.step()
                 step += 1
                 if average is not None:
                     average.update()
@@ -238,35 +248,43 @@ def fit(
     return history
 
 
-def _step(module, loss, batch, optimizer, max_norm, step, first) -> float:
-    optimizer.zero_grad()
-    result = loss(*batch)
-    if type(result) is not Tensor:
-        raise TypeError(
-            f"fit(): loss returned a {type(result).__name__}; it must return a scalar tensor, such as ops.mse(...)"
-        )
-    value = result.data.item() if result.data.size == 1 else None
-    if value is not None and not math.isfinite(value):
+class _Gradients:
+    """Loss and gradients of one minibatch: the part of a step that is compiled."""
+
+    def __init__(self, module, loss, optimizer):
+        self.module, self.loss, self.optimizer = module, loss, optimizer
+        self.__name__ = getattr(loss, "__name__", "loss")
+        self.connected = False
+
+    def __call__(self, *batch) -> Tensor:
+        self.optimizer.zero_grad()
+        result = self.loss(*batch)
+        if type(result) is not Tensor:
+            raise TypeError(
+                f"fit(): loss returned a {type(result).__name__}; it must return a scalar tensor, such as ops.mse(...)"
+            )
+        if not self.connected and result.node is not None and not depends_on(result, self.module.parameters()):
+            raise ValueError(
+                "fit(): the loss does not depend on any parameter of the module it was given, so nothing can be "
+                "learned; does it use another network, no_grad() or detach()?"
+            )
+        self.connected = True
+        result.backward()
+        return result
+
+
+def _check_finite(value: float, module: Module, step: int) -> None:
+    if not math.isfinite(value):
         raise FloatingPointError(
             f"the loss is {value} at step {step + 1}; the weights are those of step {step}. A smaller learning rate or "
             "max_norm=1.0 may help; minigen.check.debug() finds the operation"
         )
-    if step == first and result.node is not None and not depends_on(result, module.parameters()):
-        raise ValueError(
-            "fit(): the loss does not depend on any parameter of the module it was given, so nothing can be learned; "
-            "does it use another network, no_grad() or detach()?"
-        )
-    result.backward()
     gradient = module.flat().grad
     if not math.isfinite(np.dot(gradient, gradient)) and not np.isfinite(gradient).all():
         raise FloatingPointError(
             f"the gradient of the loss ({value:.6g}) is not finite at step {step + 1}; the weights are those of step "
             f"{step}. minigen.check.debug() finds the operation, often a square root or a logarithm at 0"
         )
-    if max_norm is not None:
-        clip_grad_norm(module, max_norm)
-    optimizer.step()
-    return value
 
 
 def _evaluate(module, loss, validation, rng) -> float:

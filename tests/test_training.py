@@ -633,7 +633,7 @@ def test_a_flawed_loss_raises_before_the_weights_are_touched(what):
     task, short = flawed(kind), regression(20)
     run(short, steps=3)
     with pytest.raises(error, match=message):
-        run(task)
+        run(task, compile=False)  # a replay would not count the calls
     np.testing.assert_array_equal(task.module.flat().data, short.module.flat().data)
     for name, moment in task.optimizer.state_dict().items():
         np.testing.assert_array_equal(moment, short.optimizer.state_dict()[name])

@@ -6,6 +6,12 @@ numba the first time, so that importing minigen does not.
 
 from importlib import import_module
 
+
+def copy_result(out, function, args, settings=None):
+    """Compute and copy: how a function without an `out` of its own writes into an array allocated beforehand."""
+    out[...] = function(*args, **(settings or {}))
+
+
 _FAMILIES = ("activations", "reductions", "losses", "updates")
 
 

@@ -9,6 +9,8 @@ from functools import wraps
 
 import numpy as np
 
+from . import copy_result
+
 USE_NUMBA = os.environ.get("MINIGEN_KERNELS", "numba") != "numpy"
 FLOAT32 = np.dtype(np.float32)
 f32 = np.float32  # in a loop a bare 1.0 is a float64 and drags the arithmetic with it; f32(1.0) is not
@@ -34,6 +36,10 @@ def is_fast(array) -> bool:
     return type(array) is np.ndarray and array.dtype is FLOAT32 and array.flags.c_contiguous and array.ndim > 0
 
 
+# A replayed step (see `minigen.compile`) writes into arrays allocated beforehand. So every kernel has beside it
+# `kernel.into(out, *args)`: the list of pairs (function, arguments) whose calls leave the kernel's result in `out`.
+
+
 def elementwise(twin):
     """Decorate a loop `(x, out)` so that it becomes a kernel `x -> out` that falls back on its twin `x -> out`."""
 
@@ -46,7 +52,13 @@ def elementwise(twin):
             compiled(x, out)
             return out
 
+        def into(out, x):
+            if USE_NUMBA and is_fast(x) and is_fast(out):
+                return [(compiled, (x, out))]
+            return [(copy_result, (out, twin, (x,)))]
+
         compiled = njit(loop)
+        kernel.into = into
         return kernel
 
     return decorate
@@ -64,7 +76,13 @@ def elementwise_pair(twin):
             compiled(a, b, out, *constants)
             return out
 
+        def into(out, a, b, *constants):
+            if USE_NUMBA and is_fast(a) and is_fast(b) and is_fast(out) and a.shape == b.shape:
+                return [(compiled, (a, b, out, *constants))]
+            return [(copy_result, (out, twin, (a, b, *constants)))]
+
         compiled = njit(loop)
+        kernel.into = into
         return kernel
 
     return decorate
@@ -79,7 +97,11 @@ def in_place(twin):
             (compiled if USE_NUMBA and is_fast(array) else twin)(array, *rest)
             return array
 
+        def into(array, *rest):
+            return [(compiled if USE_NUMBA and is_fast(array) else twin, (array, *rest))]
+
         compiled = njit(loop)
+        kernel.into = into
         return kernel
 
     return decorate

@@ -1,23 +1,34 @@
 """Kernels of the losses: the sum over all elements in one pass, with no array in between."""
 
+import math
+
 import numpy as np
 
+from . import copy_result
 from .activations import exp_float32
-from .jit import USE_NUMBA, elementwise_pair, f32, is_fast, njit, njit_sum
+from .jit import USE_NUMBA, f32, is_fast, njit, njit_sum
 
 
 def _summed(twin):
-    """Decorate a loop `(a, b) -> float` over two arrays of one shape; falls back on its twin."""
+    """Decorate a loop `(a, b, out)` over two arrays of one shape, which leaves their sum in out[0]; falls back on its
+    twin."""
 
     def decorate(loop):
         compiled = njit_sum(loop)
 
         def kernel(a, b):
-            if USE_NUMBA and is_fast(a) and is_fast(b) and a.shape == b.shape:
-                return f32(compiled(a, b))
-            return twin(a, b)
+            if not (USE_NUMBA and is_fast(a) and is_fast(b) and a.shape == b.shape):
+                return twin(a, b)
+            out = np.empty(1, f32)
+            compiled(a, b, out)
+            return out[0]
 
-        kernel.__doc__ = twin.__doc__
+        def into(out, a, b):
+            if USE_NUMBA and is_fast(a) and is_fast(b) and a.shape == b.shape:
+                return [(compiled, (a, b, out.reshape(1)))]
+            return [(copy_result, (out, twin, (a, b)))]
+
+        kernel.__doc__, kernel.into = twin.__doc__, into
         return kernel
 
     return decorate
@@ -30,13 +41,13 @@ def squared_error_numpy(a, b):
 
 
 @_summed(squared_error_numpy)
-def squared_error(a, b):
+def squared_error(a, b, out):
     a, b = a.ravel(), b.ravel()
     total = 0.0  # in float64: a long sum keeps its digits, for a third more time
     for i in range(a.size):
         d = a[i] - b[i]
         total += d * d
-    return total
+    out[0] = total
 
 
 @njit
@@ -58,42 +69,60 @@ def binary_cross_entropy_numpy(logits, targets):
 
 
 @_summed(binary_cross_entropy_numpy)
-def binary_cross_entropy(logits, targets):
+def binary_cross_entropy(logits, targets, out):
     logits, targets = logits.ravel(), targets.ravel()
     total = 0.0  # in float64: a long sum keeps its digits, for a third more time
     for i in range(logits.size):
         l = logits[i]
         total += max(l, f32(0.0)) - l * targets[i] + _log1p(exp_float32(-abs(l)))
-    return total
+    out[0] = total
 
 
-def weighted_squares_numpy(a, b, weight):
-    """Sum of (a - b)^2 weight; the weight broadcasts."""
-    d = a - b
-    return np.sum(d * d * weight)
+def gaussian_nll_numpy(mu, target, log_var):
+    """Mean of (log 2 pi + log_var + (target - mu)^2 exp(-log_var)) / 2; log_var broadcasts."""
+    d = mu - target
+    scaled = np.sum(d * d * np.exp(-log_var)) / mu.size
+    return np.asarray(0.5 * (scaled + np.sum(log_var) / log_var.size + math.log(2 * math.pi)), mu.dtype)[()]
 
 
 @njit_sum
-def _weighted_squares(a, b, weight):
-    total = 0.0
-    for i in range(a.shape[0]):
-        row = weight[i % weight.shape[0]]
-        for j in range(a.shape[1]):
-            d = a[i, j] - b[i, j]
-            total += d * d * row[j]
-    return total
+def _gaussian_nll(mu, target, log_var, precision, out):
+    logs, squares = 0.0, 0.0
+    for i in range(log_var.shape[0]):
+        for j in range(log_var.shape[1]):
+            precision[i, j] = exp_float32(-log_var[i, j])
+            logs += log_var[i, j]
+    for i in range(mu.shape[0]):
+        row = precision[i % precision.shape[0]]
+        for j in range(mu.shape[1]):
+            d = mu[i, j] - target[i, j]
+            squares += d * d * row[j]
+    out[0] = 0.5 * (squares / mu.size + logs / log_var.size + math.log(2 * math.pi))
+
+
+def gaussian_nll(mu, target, log_var):
+    """Mean negative log-likelihood of the normal, for mu and target of shape (n, d) and log_var (n, d) or (d,)."""
+    if not _by_rows(mu, target, log_var):
+        return gaussian_nll_numpy(mu, target, log_var)
+    out = np.empty(1, f32)
+    log_var = log_var.reshape(-1, mu.shape[1])
+    _gaussian_nll(mu, target, log_var, np.empty_like(log_var), out)
+    return out[0]
+
+
+def _gaussian_nll_into(out, mu, target, log_var):
+    if not _by_rows(mu, target, log_var):
+        return [(copy_result, (out, gaussian_nll_numpy, (mu, target, log_var)))]
+    log_var = log_var.reshape(-1, mu.shape[1])
+    return [(_gaussian_nll, (mu, target, log_var, np.empty_like(log_var), out.reshape(1)))]
+
+
+gaussian_nll.into = _gaussian_nll_into
 
 
 def _by_rows(a, b, weight) -> bool:
     fits = USE_NUMBA and a.ndim == 2 and a.shape == b.shape and weight.shape in (a.shape, a.shape[1:])
-    return fits and is_fast(a) and is_fast(b) and is_fast(weight)
-
-
-def weighted_squares(a, b, weight):
-    """Sum of (a - b)^2 weight, for a and b of shape (n, d) and a weight (n, d) or (d,)."""
-    if not _by_rows(a, b, weight):
-        return weighted_squares_numpy(a, b, weight)
-    return f32(_weighted_squares(a, b, weight.reshape(-1, a.shape[1])))
+    return fits and a.size > 0 and is_fast(a) and is_fast(b) and is_fast(weight)
 
 
 def weighted_difference_numpy(a, b, weight):
@@ -109,21 +138,38 @@ def _weighted_difference(a, b, weight, out):
             out[i, j] = (a[i, j] - b[i, j]) * row[j]
 
 
-@elementwise_pair(weighted_difference_numpy)
-def _scaled_difference(a, b, out, scale):
+@njit
+def _scaled_difference(a, b, scale, out):
     a, b, out = a.ravel(), b.ravel(), out.ravel()
-    scale = f32(scale)
+    s = scale[0]
     for i in range(a.size):
-        out[i] = (a[i] - b[i]) * scale
+        out[i] = (a[i] - b[i]) * s
+
+
+def _difference_loop(a, b, weight):
+    """The loop that fits, and the weight in the shape it wants; (None, weight) if there is none."""
+    if USE_NUMBA and weight.ndim == 0 and a.shape == b.shape and is_fast(a) and is_fast(b):
+        return _scaled_difference, weight.reshape(1)
+    if _by_rows(a, b, weight):
+        return _weighted_difference, weight.reshape(-1, a.shape[1])
+    return None, weight
 
 
 def weighted_difference(a, b, weight):
     """(a - b) weight, for a and b (n, d) and a weight (n, d), (d,) or a number; with a number, of any shape."""
-    weight = np.asarray(weight, a.dtype)
-    if weight.ndim == 0:
-        return _scaled_difference(a, b, weight[()])
-    if not _by_rows(a, b, weight):
+    loop, weight = _difference_loop(a, b, np.asarray(weight, a.dtype))
+    if loop is None:
         return weighted_difference_numpy(a, b, weight)
     out = np.empty_like(a)
-    _weighted_difference(a, b, weight.reshape(-1, a.shape[1]), out)
+    loop(a, b, weight, out)
     return out
+
+
+def _weighted_difference_into(out, a, b, weight):
+    loop, weight = _difference_loop(a, b, np.asarray(weight, a.dtype))
+    if loop is None:
+        return [(copy_result, (out, weighted_difference_numpy, (a, b, weight)))]
+    return [(loop, (a, b, weight, out))]
+
+
+weighted_difference.into = _weighted_difference_into

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from . import copy_result
 from .activations import exp_float32
 from .jit import USE_NUMBA, f32, is_fast, njit
 
@@ -26,6 +27,15 @@ def sum_rows(x):
     out = np.empty(x.shape[1], x.dtype)
     _sum_rows(x, out)
     return out
+
+
+def _sum_rows_into(out, x):
+    if USE_NUMBA and x.ndim == 2 and is_fast(x) and is_fast(out):
+        return [(_sum_rows, (x, out))]
+    return [(np.add.reduce, (x, 0, None, out))]
+
+
+sum_rows.into = _sum_rows_into
 
 
 # All three subtract the largest value first and do the rest with the small differences, which keep all their digits.
@@ -128,3 +138,19 @@ def softmax(x, axis=-1):
     out = np.empty_like(x)
     _softmax(x.reshape(-1, x.shape[-1]), out.reshape(-1, x.shape[-1]))
     return out
+
+
+def _into(kernel, loop, twin, drops_axis=False):
+    """What `kernel.into` is for a kernel of rows: its loop on the rows of x, or a copy of what its twin gives."""
+
+    def into(out, x, axis=-1):
+        if not (_runs_on_rows(x, axis) and is_fast(out)):
+            return [(copy_result, (out, twin, (x, axis)))]
+        return [(loop, (x.reshape(-1, x.shape[-1]), out.reshape(-1) if drops_axis else out.reshape(-1, x.shape[-1])))]
+
+    kernel.into = into
+
+
+_into(logsumexp, _logsumexp, logsumexp_numpy, drops_axis=True)
+_into(log_softmax, _log_softmax, log_softmax_numpy)
+_into(softmax, _softmax, softmax_numpy)

@@ -11,7 +11,7 @@ import numpy as np
 from .. import ops
 from ..arguments import check_rng, check_size, is_number
 from ..ops.fused import ACTIVATIONS
-from ..tape import leaf
+from ..tape import act, leaf, relies
 from . import init
 from .module import Module
 
@@ -157,7 +157,7 @@ class Dropout(Module):
 
     def forward(self, x):
         _check_array(x, "Dropout")
-        if not self.training or self.rate == 0:
+        if not relies(self, "training") or self.rate == 0:
             return x
         return ops.multiply(x, ops.dropout_mask(self.rng, x.shape, self.rate, x.dtype))
 
@@ -228,7 +228,7 @@ class BatchNorm1d(Module):
         _check_width(x, self.n, "BatchNorm1d")
         if x.ndim != 2:
             raise ValueError(f"BatchNorm1d takes inputs of shape (batch, {self.n}), got {x.shape}; reshape to two axes")
-        if not self.training:
+        if not relies(self, "training"):
             return _standardise(x, self.running_mean, self.running_var, self.eps, self.weight, self.bias)
         if x.shape[0] < 2:
             raise ValueError(
@@ -236,12 +236,13 @@ class BatchNorm1d(Module):
                 "or call .eval()"
             )
         mean, var = ops.mean(x, axis=0), ops.var(x, axis=0)
-        self._track(np.asarray(_raw(mean)), np.asarray(_raw(var)) * (x.shape[0] / (x.shape[0] - 1)))
+        tracked = (self.running_mean, self.running_var, self.num_batches_tracked)
+        act(self._track, _raw(mean), _raw(var), x.shape[0], changes=tracked)
         return _standardise(x, mean, var, self.eps, self.weight, self.bias)
 
-    def _track(self, mean, var):
+    def _track(self, mean, var, n):
         self.running_mean += self.momentum * (mean - self.running_mean)
-        self.running_var += self.momentum * (var - self.running_var)
+        self.running_var += self.momentum * (var * (n / (n - 1)) - self.running_var)
         self.num_batches_tracked += 1
 
     def __repr__(self):

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from ..tape import Tensor, leaf, mark_changed
+from ..tape import Tensor, act, clear, leaf, mark_changed, refuse
 
 _structure = 0  # counts the parameters and layers that were ever attached to a module
 
@@ -130,6 +130,7 @@ class Module:
             )
         if given.dtype.kind not in "fiub":
             raise TypeError(f"{type(self).__name__}.{name} got {given.dtype}; expected real numbers")
+        refuse(f"{type(self).__name__}.{name} was assigned; do that outside the step")
         current.data[...] = given
         mark_changed([current])
 
@@ -175,7 +176,8 @@ class Module:
 
     def zero_grad(self) -> None:
         """Set every parameter's gradient to zero."""
-        self.flat().grad.fill(0)
+        grad = self.flat().grad
+        act(clear, grad, changes=(grad,))
 
     def train(self, mode: bool = True) -> Module:
         """Switch dropout and batch statistics on; returns the module."""

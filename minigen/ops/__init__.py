@@ -55,7 +55,7 @@ from .losses import (
     standard_normal_kl,
 )
 from .matmul import dot, einsum, matmul, outer
-from .random import dropout_mask, normal
+from .random import dropout_mask, normal, uniform
 from .reductions import (
     cumsum,
     log_softmax,

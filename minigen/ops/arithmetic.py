@@ -3,6 +3,8 @@
 A rule gives its gradient in the shape of the result; the tape sums it down to the shape of the argument.
 """
 
+from functools import partial
+
 import numpy as np
 
 from ..tape import Tensor, primitive
@@ -72,12 +74,21 @@ def _wins(a, b):
 
 wins = primitive("wins", _wins, None, None)
 
+# NumPy wants the `out` of these two, unlike that of its other ufuncs, by name.
 maximum = primitive(
-    "maximum", np.maximum, lambda g, y, a, b: multiply(g, wins(a, b)), lambda g, y, a, b: multiply(g, wins(b, a))
+    "maximum",
+    np.maximum,
+    lambda g, y, a, b: multiply(g, wins(a, b)),
+    lambda g, y, a, b: multiply(g, wins(b, a)),
+    into=lambda out, a, b: [(partial(np.maximum, out=out), (a, b))],
 )
 
 minimum = primitive(
-    "minimum", np.minimum, lambda g, y, a, b: multiply(g, wins(b, a)), lambda g, y, a, b: multiply(g, wins(a, b))
+    "minimum",
+    np.minimum,
+    lambda g, y, a, b: multiply(g, wins(b, a)),
+    lambda g, y, a, b: multiply(g, wins(a, b)),
+    into=lambda out, a, b: [(partial(np.minimum, out=out), (a, b))],
 )
 
 

@@ -6,6 +6,7 @@ backward pass comes.
 """
 
 import math
+from functools import partial
 
 import numpy as np
 
@@ -31,9 +32,15 @@ tanh_grad = primitive(
     lambda g, y: kernels.tanh_grad(g, y),
     lambda u, _, g, y: tanh_grad(u, y),
     lambda u, _, g, y: multiply(multiply(u, g), multiply(y, -2.0)),
+    into=lambda out, g, y: kernels.tanh_grad.into(out, g, y),
 )
 
-sigmoid = primitive("sigmoid", lambda x: kernels.sigmoid(x), lambda g, y, x: sigmoid_grad(g, y))
+sigmoid = primitive(
+    "sigmoid",
+    lambda x: kernels.sigmoid(x),
+    lambda g, y, x: sigmoid_grad(g, y),
+    into=lambda out, x: kernels.sigmoid.into(out, x),
+)
 
 # g y (1 - y)
 sigmoid_grad = primitive(
@@ -41,6 +48,7 @@ sigmoid_grad = primitive(
     lambda g, y: kernels.sigmoid_grad(g, y),
     lambda u, _, g, y: sigmoid_grad(u, y),
     lambda u, _, g, y: multiply(multiply(u, g), subtract(1.0, multiply(y, 2.0))),
+    into=lambda out, g, y: kernels.sigmoid_grad.into(out, g, y),
 )
 
 
@@ -49,7 +57,19 @@ def _softplus(x):
     return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
 
 
-softplus = primitive("softplus", _softplus, lambda g, y, x: multiply(g, sigmoid(x)))
+def _softplus_into(out, x):
+    above = np.empty_like(out)
+    return [
+        (np.abs, (x, out)),
+        (np.negative, (out, out)),
+        (np.exp, (out, out)),
+        (np.log1p, (out, out)),
+        (partial(np.maximum, out=above), (x, 0)),
+        (np.add, (above, out, out)),
+    ]
+
+
+softplus = primitive("softplus", _softplus, lambda g, y, x: multiply(g, sigmoid(x)), into=_softplus_into)
 
 
 def _relu(x):
@@ -57,7 +77,12 @@ def _relu(x):
     return np.maximum(x, 0)
 
 
-relu = primitive("relu", _relu, lambda g, y, x: leaky_relu_grad(g, y, 0.0))
+relu = primitive(
+    "relu",
+    _relu,
+    lambda g, y, x: leaky_relu_grad(g, y, 0.0),
+    into=lambda out, x: [(partial(np.maximum, out=out), (x, 0))],
+)
 
 
 def _leaky_relu(x, slope=0.01):
@@ -82,7 +107,12 @@ def check_alpha(alpha):
     return alpha
 
 
-leaky_relu = primitive("leaky_relu", _leaky_relu, lambda g, y, x, slope=0.01: leaky_relu_grad(g, y, slope))
+leaky_relu = primitive(
+    "leaky_relu",
+    _leaky_relu,
+    lambda g, y, x, slope=0.01: leaky_relu_grad(g, y, slope),
+    into=lambda out, x, slope=0.01: [(np.multiply, (x, float(slope), out)), (partial(np.maximum, out=out), (x, out))],
+)
 
 # g where y > 0, slope g elsewhere
 leaky_relu_grad = primitive(
@@ -90,6 +120,7 @@ leaky_relu_grad = primitive(
     lambda g, y, slope: kernels.leaky_relu_grad(g, y, slope),
     lambda u, _, g, y, slope: leaky_relu_grad(u, y, slope),
     None,
+    into=lambda out, g, y, slope: kernels.leaky_relu_grad.into(out, g, y, slope),
 )
 
 
@@ -106,9 +137,15 @@ elu_grad = primitive(
     lambda g, y, alpha: kernels.elu_grad(g, y, alpha),
     lambda u, _, g, y, alpha: elu_grad(u, y, alpha),
     lambda u, _, g, y, alpha: where(greater(y, 0.0), 0.0, multiply(u, g)),
+    into=lambda out, g, y, alpha: kernels.elu_grad.into(out, g, y, alpha),
 )
 
-silu = primitive("silu", lambda x: kernels.silu(x), lambda g, y, x: silu_grad(g, x))
+silu = primitive(
+    "silu",
+    lambda x: kernels.silu(x),
+    lambda g, y, x: silu_grad(g, x),
+    into=lambda out, x: kernels.silu.into(out, x),
+)
 
 # g s (1 + x (1 - s)), s = sigmoid(x)
 silu_grad = primitive(
@@ -116,6 +153,7 @@ silu_grad = primitive(
     lambda g, x: kernels.silu_grad(g, x),
     lambda u, _, g, x: silu_grad(u, x),
     lambda u, _, g, x: silu_curvature(multiply(u, g), x),
+    into=lambda out, g, x: kernels.silu_grad.into(out, g, x),
 )
 
 
@@ -129,7 +167,11 @@ def _silu_third(u, _, c, x):
 
 # c s (1 - s) (2 + x (1 - 2 s)): the second derivative of silu, times c
 silu_curvature = primitive(
-    "silu_curvature", lambda c, x: kernels.silu_curvature(c, x), lambda u, _, c, x: silu_curvature(u, x), _silu_third
+    "silu_curvature",
+    lambda c, x: kernels.silu_curvature(c, x),
+    lambda u, _, c, x: silu_curvature(u, x),
+    _silu_third,
+    into=lambda out, c, x: kernels.silu_curvature.into(out, c, x),
 )
 
 

@@ -3,24 +3,28 @@
 import numpy as np
 
 from .. import kernels
+from ..kernels import copy_result
 from ..tape import primitive
 from .elementwise import check_alpha, check_slope, elu_grad, leaky_relu_grad, sigmoid_grad, tanh_grad
 from .matmul import matrix_product
 from .reductions import sum
 from .shaping import reshape, transpose
 
-# By name: the kernel that adds the bias and applies the activation in place, and the gradient written with the result.
+# By name: the kernel that adds the bias and applies the activation in place; what it takes beside z and bias; and the
+# gradient, written with the result.
 ACTIVATIONS = {
-    "identity": (lambda z, b: kernels.bias_identity(z, b), lambda g, y: g),
-    "tanh": (lambda z, b: kernels.bias_tanh(z, b), tanh_grad),
-    "sigmoid": (lambda z, b: kernels.bias_sigmoid(z, b), sigmoid_grad),
-    "relu": (lambda z, b: kernels.bias_leaky_relu(z, b, 0.0), lambda g, y: leaky_relu_grad(g, y, 0.0)),
+    "identity": ("bias_identity", lambda: (), lambda g, y: g),
+    "tanh": ("bias_tanh", lambda: (), tanh_grad),
+    "sigmoid": ("bias_sigmoid", lambda: (), sigmoid_grad),
+    "relu": ("bias_leaky_relu", lambda: (0.0,), lambda g, y: leaky_relu_grad(g, y, 0.0)),
     "leaky_relu": (
-        lambda z, b, slope=0.01: kernels.bias_leaky_relu(z, b, check_slope(slope)),
+        "bias_leaky_relu",
+        lambda slope=0.01: (check_slope(slope),),
         lambda g, y, slope=0.01: leaky_relu_grad(g, y, slope),
     ),
     "elu": (
-        lambda z, b, alpha=1.0: kernels.bias_elu(z, b, check_alpha(alpha)),
+        "bias_elu",
+        lambda alpha=1.0: (check_alpha(alpha),),
         lambda g, y, alpha=1.0: elu_grad(g, y, alpha),
     ),
 }
@@ -42,12 +46,13 @@ def _linear(x, weight, bias, activation="identity", **settings):
         raise ValueError(f"activation {activation!r} cannot be fused; choose one of {', '.join(ACTIVATIONS)}")
     rows = x if x.ndim == 2 else x.reshape(-1, x.shape[-1])
     z = np.dot(rows, weight.T)
-    ACTIVATIONS[activation][0](z, bias, **settings)
+    kernel, constants, _ = ACTIVATIONS[activation]
+    getattr(kernels, kernel)(z, bias, *constants(**settings))
     return z if x.ndim == 2 else z.reshape(*x.shape[:-1], weight.shape[0])
 
 
 def _linear_back(wants, g, y, x, weight, bias, activation="identity", **settings):
-    g = ACTIVATIONS[activation][1](g, y, **settings)
+    g = ACTIVATIONS[activation][2](g, y, **settings)
     shape = x.shape
     if len(shape) != 2:
         g, x = reshape(g, (-1, weight.shape[0])), reshape(x, (-1, weight.shape[1]))
@@ -59,4 +64,12 @@ def _linear_back(wants, g, y, x, weight, bias, activation="identity", **settings
     return by_x, by_weight, by_bias
 
 
-linear = primitive("linear", _linear, joint=_linear_back)
+def _linear_into(out, x, weight, bias, activation="identity", **settings):
+    if not x.flags.c_contiguous:
+        return [(copy_result, (out, _linear, (x, weight, bias, activation), settings))]
+    rows, z = x.reshape(-1, x.shape[-1]), out.reshape(-1, weight.shape[0])
+    kernel, constants, _ = ACTIVATIONS[activation]
+    return [(np.dot, (rows, weight.T, z)), *getattr(kernels, kernel).into(z, bias, *constants(**settings))]
+
+
+linear = primitive("linear", _linear, joint=_linear_back, into=_linear_into)

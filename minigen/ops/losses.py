@@ -6,8 +6,6 @@ Prediction and target have the same shape; (n, 1) against (n,) is refused, becau
 prediction with every target. For a sum over features, multiply by their number.
 """
 
-import math
-
 import numpy as np
 
 from .. import kernels
@@ -34,6 +32,11 @@ def _mse(prediction, target):
     return kernels.squared_error(prediction, target) / np.asarray(prediction.size, prediction.dtype)
 
 
+def _mean_of(kernel, out, a, b):
+    """The calls that leave the mean over all elements in `out`, for a kernel that sums."""
+    return [*kernel.into(out, a, b), (np.divide, (out, np.asarray(a.size, a.dtype), out))]
+
+
 # (a - b) w: what the squared errors' gradients are made of.
 weighted_difference = primitive(
     "weighted_difference",
@@ -41,6 +44,7 @@ weighted_difference = primitive(
     lambda g, y, a, b, w: multiply(g, w),
     lambda g, y, a, b, w: negative(multiply(g, w)),
     lambda g, y, a, b, w: multiply(g, subtract(a, b)),
+    into=lambda out, a, b, w: kernels.weighted_difference.into(out, a, b, w),
 )
 
 mse = primitive(
@@ -48,6 +52,7 @@ mse = primitive(
     _mse,
     lambda g, y, p, t: weighted_difference(p, t, multiply(g, 2.0 / p.size)),
     lambda g, y, p, t: weighted_difference(t, p, multiply(g, 2.0 / p.size)),
+    into=lambda out, p, t: _mean_of(kernels.squared_error, out, p, t),
 )
 
 
@@ -79,6 +84,7 @@ binary_cross_entropy_with_logits = primitive(
     _binary_cross_entropy,
     lambda g, y, l, t: multiply(subtract(sigmoid(l), t), multiply(g, 1.0 / l.size)),
     lambda g, y, l, t: multiply(l, multiply(g, -1.0 / l.size)),
+    into=lambda out, l, t: _mean_of(kernels.binary_cross_entropy, out, l, t),
 )
 
 
@@ -115,8 +121,7 @@ def _gaussian_nll(mu, target, log_var):
     log_var = np.asarray(log_var, mu.dtype)
     if log_var.shape != mu.shape[-1:] and np.broadcast_shapes(log_var.shape, mu.shape) != mu.shape:
         raise ValueError(f"gaussian_nll() got log_var of shape {log_var.shape}, which does not broadcast to {mu.shape}")
-    scaled = kernels.weighted_squares(mu, target, np.exp(-log_var)) / mu.size
-    return np.asarray(0.5 * (scaled + np.add.reduce(log_var, None) / log_var.size + math.log(2 * math.pi)), mu.dtype)
+    return kernels.gaussian_nll(mu, target, log_var)
 
 
 def _gaussian_nll_back(wants, g, y, mu, target, log_var):
@@ -134,7 +139,12 @@ def _gaussian_nll_back(wants, g, y, mu, target, log_var):
     return by_mu, by_target, by_log_var
 
 
-gaussian_nll = primitive("gaussian_nll", _gaussian_nll, joint=_gaussian_nll_back)
+gaussian_nll = primitive(
+    "gaussian_nll",
+    _gaussian_nll,
+    joint=_gaussian_nll_back,
+    into=lambda out, mu, target, log_var: kernels.gaussian_nll.into(out, mu, target, np.asarray(log_var, mu.dtype)),
+)
 
 
 def _standard_normal_kl(mu, log_sd):
@@ -145,9 +155,23 @@ def _standard_normal_kl(mu, log_sd):
     return (mu * mu + (np.exp(2 * log_sd) - 1)) * 0.5 - log_sd
 
 
+def _standard_normal_kl_into(out, mu, log_sd):
+    variance = np.empty(np.shape(log_sd), out.dtype)
+    return [
+        (np.multiply, (log_sd, 2, variance)),
+        (np.exp, (variance, variance)),
+        (np.subtract, (variance, 1, variance)),
+        (np.multiply, (mu, mu, out)),
+        (np.add, (out, variance, out)),
+        (np.multiply, (out, 0.5, out)),
+        (np.subtract, (out, log_sd, out)),
+    ]
+
+
 standard_normal_kl = primitive(
     "standard_normal_kl",
     _standard_normal_kl,
     lambda g, y, mu, log_sd: multiply(g, mu),
     lambda g, y, mu, log_sd: multiply(g, subtract(exp(multiply(log_sd, 2.0)), 1.0)),
+    into=_standard_normal_kl_into,
 )

@@ -19,6 +19,7 @@ matrix_product = primitive(
     _matrix_product,
     lambda g, y, a, b: matrix_product(g, swapaxes(b, -1, -2)),
     lambda g, y, a, b: matrix_product(swapaxes(a, -1, -2), g),
+    into=lambda out, a, b: [(np.dot if a.ndim == 2 and b.ndim == 2 else np.matmul, (a, b, out))],
 )
 
 

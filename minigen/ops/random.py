@@ -11,7 +11,19 @@ def _normal(rng, shape, dtype=np.float32):
     return kernels.standard_normal(rng, np.empty(shape, dtype))
 
 
-normal = primitive("normal", _normal)
+normal = primitive(
+    "normal", _normal, into=lambda out, rng, shape, dtype=np.float32: [(rng.standard_normal, (shape, dtype, out))]
+)
+
+
+def _uniform(rng, shape, dtype=np.float32):
+    """Draws from the uniform distribution on [0, 1) of the given shape, as a raw array."""
+    return rng.random(shape, dtype)
+
+
+uniform = primitive(
+    "uniform", _uniform, into=lambda out, rng, shape, dtype=np.float32: [(rng.random, (shape, dtype, out))]
+)
 
 
 def _dropout_mask(rng, shape, rate, dtype=np.float32):
@@ -19,4 +31,13 @@ def _dropout_mask(rng, shape, rate, dtype=np.float32):
     return (rng.random(shape, dtype) >= rate).astype(dtype) / np.asarray(1 - rate, dtype)
 
 
-dropout_mask = primitive("dropout_mask", _dropout_mask)
+def _dropout_mask_into(out, rng, shape, rate, dtype=np.float32):
+    kept = np.empty(shape, bool)
+    return [
+        (rng.random, (shape, dtype, out)),
+        (np.greater_equal, (out, rate, kept)),
+        (np.divide, (kept, np.asarray(1 - rate, dtype), out)),
+    ]
+
+
+dropout_mask = primitive("dropout_mask", _dropout_mask, into=_dropout_mask_into)

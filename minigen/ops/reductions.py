@@ -42,7 +42,18 @@ def _sum(x, axis=None, keepdims=False):
     return np.sum(x, axis=axis, keepdims=keepdims)
 
 
-sum = primitive("sum", _sum, lambda g, y, x, axis=None, keepdims=False: _spread(g, x, axis, keepdims))
+def _sum_into(out, x, axis=None, keepdims=False):
+    if axis == 0 and x.ndim == 2 and not keepdims:
+        return kernels.sum_rows.into(out, x)
+    return [(np.add.reduce, (x, axis, None, out, keepdims))]
+
+
+sum = primitive(
+    "sum",
+    _sum,
+    lambda g, y, x, axis=None, keepdims=False: _spread(g, x, axis, keepdims),
+    into=_sum_into,
+)
 
 
 def _count(x, axis) -> int:
@@ -57,6 +68,10 @@ mean = primitive(
     lambda g, y, x, axis=None, keepdims=False: _spread(
         divide(g, float(builtins.max(_count(x, axis), 1))), x, axis, keepdims
     ),
+    into=lambda out, x, axis=None, keepdims=False: [
+        (np.add.reduce, (x, axis, None, out, keepdims)),
+        (np.divide, (out, float(_count(x, axis)), out)),
+    ],
 )
 
 
@@ -84,9 +99,19 @@ def _extreme_back(g, y, x, axis=None, keepdims=False):
     return multiply(hits, share)
 
 
-max = primitive("max", lambda x, axis=None, keepdims=False: np.max(x, axis=axis, keepdims=keepdims), _extreme_back)
+max = primitive(
+    "max",
+    lambda x, axis=None, keepdims=False: np.max(x, axis=axis, keepdims=keepdims),
+    _extreme_back,
+    into=lambda out, x, axis=None, keepdims=False: [(np.maximum.reduce, (x, axis, None, out, keepdims))],
+)
 
-min = primitive("min", lambda x, axis=None, keepdims=False: np.min(x, axis=axis, keepdims=keepdims), _extreme_back)
+min = primitive(
+    "min",
+    lambda x, axis=None, keepdims=False: np.min(x, axis=axis, keepdims=keepdims),
+    _extreme_back,
+    into=lambda out, x, axis=None, keepdims=False: [(np.minimum.reduce, (x, axis, None, out, keepdims))],
+)
 
 
 def prod(x, axis=None, keepdims=False):
@@ -119,24 +144,32 @@ def _logsumexp(x, axis=None, keepdims=False):
     return out if keepdims else np.squeeze(out, axis)
 
 
+def _logsumexp_into(out, x, axis=None, keepdims=False):
+    axis = tuple(range(x.ndim)) if axis is None else axis
+    return kernels.logsumexp.into(out if keepdims else np.expand_dims(out, axis), x, axis)
+
+
 logsumexp = primitive(
     "logsumexp",
     _logsumexp,
     lambda g, y, x, axis=None, keepdims=False: multiply(
         softmax(x, tuple(range(x.ndim)) if axis is None else axis), _with_axis(g, x, axis, keepdims)
     ),
+    into=_logsumexp_into,
 )
 
 softmax = primitive(
     "softmax",
     lambda x, axis=-1: kernels.softmax(x, axis),
     lambda g, y, x, axis=-1: multiply(y, subtract(g, sum(multiply(g, y), axis, True))),
+    into=lambda out, x, axis=-1: kernels.softmax.into(out, x, axis),
 )
 
 log_softmax = primitive(
     "log_softmax",
     lambda x, axis=-1: kernels.log_softmax(x, axis),
     lambda g, y, x, axis=-1: subtract(g, multiply(exp(y), sum(g, axis, True))),
+    into=lambda out, x, axis=-1: kernels.log_softmax.into(out, x, axis),
 )
 
 
@@ -146,7 +179,9 @@ def _cumsum_back(g, y, x, axis=None):
     return flip(cumsum(flip(g, axis), axis), axis)
 
 
-cumsum = primitive("cumsum", np.cumsum, _cumsum_back)
+cumsum = primitive(
+    "cumsum", np.cumsum, _cumsum_back, into=lambda out, x, axis=None: [(np.cumsum, (x, axis, None, out))]
+)
 
 
 def _norm(x, axis=None, keepdims=False):
@@ -159,7 +194,16 @@ def _norm_back(g, y, x, axis=None, keepdims=False):
     return multiply(_with_axis(g, x, axis, keepdims), divide(x, where(equal(length, 0.0), 1.0, length)))
 
 
-norm = primitive("norm", _norm, _norm_back)
+def _norm_into(out, x, axis=None, keepdims=False):
+    squares = np.empty_like(x)
+    return [
+        (np.multiply, (x, x, squares)),
+        (np.add.reduce, (squares, axis, None, out, keepdims)),
+        (np.sqrt, (out, out)),
+    ]
+
+
+norm = primitive("norm", _norm, _norm_back, into=_norm_into)
 
 
 def trace(x, offset=0, axis1=0, axis2=1):

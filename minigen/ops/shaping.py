@@ -25,10 +25,28 @@ squeeze = primitive("squeeze", np.squeeze, lambda g, y, x, axis=None: reshape(g,
 
 flip = primitive("flip", np.flip, lambda g, y, x, axis=None: flip(g, axis))
 
-astype = primitive("astype", lambda x, dtype: np.asarray(x).astype(dtype), lambda g, y, x, dtype: astype(g, x.dtype))
+astype = primitive(
+    "astype",
+    lambda x, dtype: np.asarray(x).astype(dtype),
+    lambda g, y, x, dtype: astype(g, x.dtype),
+    into=lambda out, x, dtype: [(np.copyto, (out, x, "unsafe"))],
+)
+
+
+def _broadcast_to(x, shape):
+    """x repeated to a larger shape, as an array of its own: the kernels want one without gaps."""
+    out = np.empty(shape, np.asarray(x).dtype)
+    np.copyto(out, x)
+    return out
+
 
 # broadcast_to needs no sum in its rule: the tape sums every gradient down to the shape of its argument.
-broadcast_to = primitive("broadcast_to", np.broadcast_to, lambda g, y, x, shape: g)
+broadcast_to = primitive(
+    "broadcast_to",
+    _broadcast_to,
+    lambda g, y, x, shape: g,
+    into=lambda out, x, shape: [(np.copyto, (out, x))],
+)
 
 
 def _sum_to(x, shape):
@@ -40,7 +58,16 @@ def _sum_to(x, shape):
     return x.sum(axis=tuple(range(extra)) + stretched, keepdims=True).reshape(shape)
 
 
-sum_to = primitive("sum_to", _sum_to, lambda g, y, x, shape: broadcast_to(g, x.shape))
+def _sum_to_into(out, x, shape):
+    extra = x.ndim - len(shape)
+    if extra == 1 and x.ndim == 2 and x.shape[1:] == shape:
+        return kernels.sum_rows.into(out, x)
+    stretched = tuple(extra + i for i, n in enumerate(shape) if n == 1 and x.shape[extra + i] != 1)
+    kept = out.reshape((1,) * extra + shape)
+    return [(np.add.reduce, (x, tuple(range(extra)) + stretched, None, kept, True))]
+
+
+sum_to = primitive("sum_to", _sum_to, lambda g, y, x, shape: broadcast_to(g, x.shape), into=_sum_to_into)
 
 
 _SEQUENCES = (list, tuple, range, np.ndarray)  # inside an index: an array of positions, one of which may come twice
@@ -72,7 +99,13 @@ def _place(g, index, shape):
 
 getitem = primitive("getitem", _getitem, lambda g, y, x, index: place(g, index, x.shape))
 
-place = primitive("place", _place, lambda u, y, g, index, shape: getitem(u, index))
+
+def _place_into(out, g, index, shape):
+    put = (np.add.at, (out, index, g)) if _index_arrays(index) else (out.__setitem__, (index, g))
+    return [(out.fill, (0,)), put]
+
+
+place = primitive("place", _place, lambda u, y, g, index, shape: getitem(u, index), into=_place_into)
 
 
 def _place_along_axis(g, indices, axis, shape):
@@ -123,7 +156,10 @@ def _concatenate_back(wants, g, y, *arrays, axis=0):
 
 
 _concatenate = primitive(
-    "concatenate", lambda *arrays, axis=0: np.concatenate(arrays, axis=axis), joint=_concatenate_back
+    "concatenate",
+    lambda *arrays, axis=0: np.concatenate(arrays, axis=axis),
+    joint=_concatenate_back,
+    into=lambda out, *arrays, axis=0: [(np.concatenate, (arrays, axis, out))],
 )
 
 

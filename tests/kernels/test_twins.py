@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import scipy.stats
 
 from minigen import kernels
 from minigen.kernels import activations, jit, losses, reductions, updates
@@ -44,7 +45,7 @@ UPDATES = {  # kernel: number of moment vectors, settings
     "rmsprop": (1, [(0.01, 0.99, 1e-8)]),
     "adam": (2, [(0.01, 0.9, 0.999, 1e-8, 1.7, 0.0, 0.0), (0.01, 0.9, 0.999, 1e-8, 1.7, 0.02, 0.03)]),
 }
-OTHERS = {"sum_rows", "weighted_squares"}
+OTHERS = {"sum_rows", "gaussian_nll"}
 
 pytestmark = pytest.mark.skipif(not jit.USE_NUMBA, reason="every kernel is its twin")
 
@@ -117,15 +118,16 @@ def test_sum_rows():
 
 
 @pytest.mark.parametrize("shape", [(5, 6), (6,), (1, 6), (5, 1), (1, 1), ()])
-def test_weighted_squares_and_differences(shape):
+def test_gaussian_nll_and_weighted_difference(shape):
     weight = np.random.default_rng(8).random(shape).astype(np.float32)
     for w in (weight, weight.T.copy().T):
-        expected = np.sum((X.astype(np.float64) - Y) ** 2 * w)
-        assert_close(kernels.weighted_squares(X, Y, w), expected)
-        assert_close(kernels.weighted_squares(X[::-1], Y[::-1], w[::-1] if w.ndim == 2 else w), expected)
+        wide = np.float64(w) if w.ndim == 0 else w.astype(np.float64)
+        expected = -scipy.stats.norm.logpdf(Y.astype(np.float64), X, np.exp(wide / 2)).mean()
+        assert_close(kernels.gaussian_nll(X, Y, w), expected)
+        assert_close(kernels.gaussian_nll(X[::-1], Y[::-1], w[::-1] if w.ndim == 2 else w), expected)
         assert_close(kernels.weighted_difference(X, Y, w), (X.astype(np.float64) - Y) * w)
     with pytest.raises(ValueError, match="broadcast"):
-        kernels.weighted_squares(X, Y, np.ones((4, 6), np.float32))
+        kernels.gaussian_nll(X, Y, np.ones((4, 6), np.float32))
 
 
 def test_long_sums_keep_their_digits():

@@ -558,6 +558,8 @@ def _rng():
 
 row("normal", lambda: ops.normal(_rng(), (3, 4)), oracle=lambda: _rng().standard_normal((3, 4), np.float32))
 row("normal", lambda: ops.normal(_rng(), (), np.float64), oracle=lambda: _rng().standard_normal())
+row("uniform", lambda: ops.uniform(_rng(), (3, 4)), oracle=lambda: _rng().random((3, 4), np.float32))
+row("uniform", lambda: ops.uniform(_rng(), (), np.float64), oracle=lambda: _rng().random())
 row(
     "dropout_mask",
     lambda: ops.dropout_mask(_rng(), (3, 4), 0.3),
