@@ -97,8 +97,9 @@ class Tensor:
             )
         for leaf, gradient in _sweep(root, _seed(root)):
             if leaf.gradient is None:
-                leaf.gradient = np.zeros(leaf.value.shape, leaf.value.dtype)
-            act(add_to, leaf.gradient, gradient, changes=(leaf.gradient,))
+                leaf.gradient = OPERATIONS["astype"](gradient, leaf.value.dtype)  # a copy
+            else:
+                act(add_to, leaf.gradient, gradient, changes=(leaf.gradient,))
 
 
 def tensor(data, requires_grad: bool = False) -> Tensor:

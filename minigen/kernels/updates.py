@@ -6,7 +6,7 @@ with bias corrections already in them are computed by the caller in double preci
 
 import numpy as np
 
-from .jit import f32, in_place
+from .jit import USE_NUMBA, f32, in_place, is_fast, njit
 
 
 def sgd_numpy(w, g, velocity, lr, momentum, weight_decay, nesterov):
@@ -67,6 +67,27 @@ def adam(w, g, mean, square, lr, beta1, beta2, eps, correction, l2, decay):
         w[i] = keep * w[i] - lr * mean[i] / (np.sqrt(square[i]) * correction + eps)
 
 
+MANY = 2048  # draws from which on the loop below makes up for handing over the generator
+
+
+@njit
+def _standard_normal(rng, out):
+    out = out.ravel()
+    for i in range(out.size):
+        out[i] = rng.standard_normal(dtype=np.float32)
+
+
 def standard_normal(rng, out):
-    """Fill `out` with N(0, 1) draws by NumPy's own ziggurat; for the few hundred of a minibatch numba is no faster."""
-    return rng.standard_normal(out.shape, out.dtype, out)
+    """Fill `out` with N(0, 1) draws, the same as NumPy's; many float32 draws take a loop half as long."""
+    for function, args in _standard_normal_into(out, rng):
+        function(*args)
+    return out
+
+
+def _standard_normal_into(out, rng):
+    if USE_NUMBA and is_fast(out) and out.size >= MANY:
+        return [(_standard_normal, (rng, out))]
+    return [(rng.standard_normal, (out.shape, out.dtype, out))]
+
+
+standard_normal.into = _standard_normal_into

@@ -43,6 +43,7 @@ where = primitive(
     None,
     lambda g, y, condition, a, b: where(condition, g, 0.0),
     lambda g, y, condition, a, b: where(condition, 0.0, g),
+    into=lambda out, condition, a, b: [(np.copyto, (out, b)), (np.copyto, (out, a, "same_kind", condition))],
 )
 
 

@@ -3,7 +3,6 @@
 import numpy as np
 
 from .. import kernels
-from ..kernels import copy_result
 from ..tape import primitive
 from .elementwise import check_alpha, check_slope, elu_grad, leaky_relu_grad, sigmoid_grad, tanh_grad
 from .matmul import matrix_product
@@ -66,7 +65,7 @@ def _linear_back(wants, g, y, x, weight, bias, activation="identity", **settings
 
 def _linear_into(out, x, weight, bias, activation="identity", **settings):
     if not x.flags.c_contiguous:
-        return [(copy_result, (out, _linear, (x, weight, bias, activation), settings))]
+        return [(kernels.copy_result, (out, _linear, (x, weight, bias, activation), settings))]
     rows, z = x.reshape(-1, x.shape[-1]), out.reshape(-1, weight.shape[0])
     kernel, constants, _ = ACTIVATIONS[activation]
     return [(np.dot, (rows, weight.T, z)), *getattr(kernels, kernel).into(z, bias, *constants(**settings))]

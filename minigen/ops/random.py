@@ -12,7 +12,7 @@ def _normal(rng, shape, dtype=np.float32):
 
 
 normal = primitive(
-    "normal", _normal, into=lambda out, rng, shape, dtype=np.float32: [(rng.standard_normal, (shape, dtype, out))]
+    "normal", _normal, into=lambda out, rng, shape, dtype=np.float32: kernels.standard_normal.into(out, rng)
 )
 
 

@@ -108,8 +108,26 @@ def _place_into(out, g, index, shape):
 place = primitive("place", _place, lambda u, y, g, index, shape: getitem(u, index), into=_place_into)
 
 
+def _in_rows(x, axis) -> bool:
+    return x.ndim == 2 and axis in (1, -1)
+
+
+def _take_along_axis(x, indices, axis):
+    if _in_rows(x, axis):
+        return kernels.take_along_rows(x, np.asarray(indices))
+    return np.take_along_axis(x, np.asarray(indices), axis)
+
+
+def _take_along_axis_into(out, x, indices, axis):
+    if _in_rows(x, axis):
+        return kernels.take_along_rows.into(out, x, np.asarray(indices))
+    return [(kernels.copy_result, (out, _take_along_axis, (x, indices, axis)))]
+
+
 def _place_along_axis(g, indices, axis, shape):
     """Zeros of the given shape with g added at the indices along one axis."""
+    if _in_rows(g, axis) and len(g) == shape[0]:
+        return kernels.place_along_rows(g, np.asarray(indices), shape[1])
     out = np.zeros(shape, g.dtype)
     if axis is None:
         np.add.at(out.reshape(-1), indices, g)
@@ -122,14 +140,23 @@ def _place_along_axis(g, indices, axis, shape):
 
 take_along_axis = primitive(
     "take_along_axis",
-    lambda x, indices, axis: np.take_along_axis(x, np.asarray(indices), axis),
+    _take_along_axis,
     lambda g, y, x, indices, axis: place_along_axis(g, indices, axis, x.shape),
+    into=_take_along_axis_into,
 )
+
+
+def _place_along_axis_into(out, g, indices, axis, shape):
+    if _in_rows(g, axis) and len(g) == shape[0]:
+        return kernels.place_along_rows.into(out, g, np.asarray(indices), shape[1])
+    return [(kernels.copy_result, (out, _place_along_axis, (g, indices, axis, shape)))]
+
 
 place_along_axis = primitive(
     "place_along_axis",
     _place_along_axis,
     lambda u, y, g, indices, axis, shape: take_along_axis(u, indices, axis),
+    into=_place_along_axis_into,
 )
 
 argsort = primitive("argsort", lambda x, axis=-1: np.argsort(x, axis=axis, kind="stable"), None)

@@ -5,9 +5,9 @@ import pytest
 import scipy.stats
 
 from minigen import kernels
-from minigen.kernels import activations, jit, losses, reductions, updates
+from minigen.kernels import activations, indexing, jit, losses, reductions, updates
 
-FAMILIES = (activations, reductions, losses, updates)
+FAMILIES = (activations, reductions, losses, updates, indexing)
 rng = np.random.default_rng(2)
 X = (rng.standard_normal((5, 6)) * 3).astype(np.float32)
 Y = rng.standard_normal((5, 6)).astype(np.float32)
@@ -45,7 +45,7 @@ UPDATES = {  # kernel: number of moment vectors, settings
     "rmsprop": (1, [(0.01, 0.99, 1e-8)]),
     "adam": (2, [(0.01, 0.9, 0.999, 1e-8, 1.7, 0.0, 0.0), (0.01, 0.9, 0.999, 1e-8, 1.7, 0.02, 0.03)]),
 }
-OTHERS = {"sum_rows", "gaussian_nll"}
+OTHERS = {"sum_rows", "gaussian_nll", "take_along_rows", "place_along_rows"}
 
 pytestmark = pytest.mark.skipif(not jit.USE_NUMBA, reason="every kernel is its twin")
 
@@ -115,6 +115,21 @@ def test_three_updates_agree(name):
 def test_sum_rows():
     for x in (X, X.T, WIDE.T.copy(), EMPTY, np.ones((3, 0), np.float32)):
         assert_close(kernels.sum_rows(x), x.sum(axis=0, dtype=np.float64))
+
+
+def test_rows_are_picked_from_and_put_back():
+    at = np.array([[0, 5], [2, 2], [-1, 5], [-6, 3], [4, 4]])
+    for x, indices in ((X, at), (X.T.copy().T, at), (X, at.T.copy().T), (X, at[:, :1].astype(np.int32))):
+        assert_close(kernels.take_along_rows(x, indices), np.take_along_axis(x, indices.astype(np.int64), 1))
+        g = X[:, : indices.shape[1]].copy()
+        expected = np.zeros((5, 7))
+        for i, j in np.ndindex(indices.shape):
+            expected[i, indices[i, j]] += g[i, j]
+        assert_close(kernels.place_along_rows(g, indices, 7), expected)
+    with pytest.raises(IndexError):
+        kernels.take_along_rows(X, at + 1)
+    with pytest.raises(IndexError):
+        kernels.place_along_rows(X[:, :2].copy(), at - 1, 6)
 
 
 @pytest.mark.parametrize("shape", [(5, 6), (6,), (1, 6), (5, 1), (1, 1), ()])
