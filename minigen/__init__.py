@@ -6,6 +6,8 @@ flat parameter buffer (`nn`, `optim`), and the models of the lessons built on th
 
 from importlib import import_module
 
+import numpy
+
 from . import nn, ops, optim
 from .compile import compile
 from .tape import Tensor, grad, no_grad, tensor
@@ -29,6 +31,12 @@ __all__ = [
     "tensor",
     "training",
 ]
+
+
+# glibc gives large freed arrays back to the system, and the next step faults them in again page by page: a third of an
+# eager step. Once it has freed an array of this size it keeps smaller ones (mallopt(3), "dynamic mmap threshold").
+# Untouched memory costs nothing, and other C libraries take no notice.
+numpy.empty(31 << 20, numpy.uint8)
 
 
 def __getattr__(name: str):

@@ -234,8 +234,7 @@ def clip_grad_norm(module: Module, max_norm: float) -> float:
 
 
 def _clip(grad: np.ndarray, max_norm: float) -> float:
-    wide = grad.astype(np.float64)  # the square of an exploding float32 gradient would overflow just when it matters
-    norm = math.sqrt(float(np.dot(wide, wide)))
+    norm = math.sqrt(kernels.sum_of_squares(grad))
     if norm > max_norm:
         grad *= max_norm / norm
     return norm

@@ -60,7 +60,8 @@ class Tensor:
     @property
     def grad(self) -> np.ndarray | None:
         """The gradient that `backward` has added up on this leaf, a raw array of its shape; None before the first."""
-        return self.node.gradient if self.node is not None and self.node.op is None else None
+        gradient = self.node.gradient if self.node is not None and self.node.op is None else None
+        return shown(gradient)
 
     @grad.setter
     def grad(self, value: np.ndarray | Tensor | None) -> None:
@@ -87,17 +88,29 @@ class Tensor:
         """The same values as a constant: no gradient flows through it. Shares memory with this tensor."""
         return Tensor(self.data)
 
-    def backward(self) -> None:
-        """Add the gradient of this scalar to `.grad` of every leaf it was computed from."""
+    def backward(self, leaves: Iterable[Tensor] | None = None) -> None:
+        """Add the gradient of this scalar to `.grad` of every leaf it was computed from, or of the given ones alone.
+
+        With `leaves`, such as the parameters of one of two networks, nothing is computed for the others.
+        """
         root = _scalar_root(self, "backward()")
         if root is None:
             raise ValueError(
                 "backward(): this value does not depend on any tensor that requires a gradient; make the inputs to "
                 "learn with minigen.tensor(data, requires_grad=True) and compute the loss outside no_grad()"
             )
-        for leaf, gradient in _sweep(root, _seed(root)):
+        needed = wanted = None
+        if leaves is not None:
+            wanted = {leaf.node.id for leaf in leaves if leaf.node is not None and leaf.node.op is None}
+            needed = _between(root, wanted) if wanted else ()
+            if not needed:
+                raise ValueError(
+                    "backward(): this value depends on none of the leaves it was given; give tensors that require a "
+                    "gradient, such as network.parameters(), from which it was computed without detach()"
+                )
+        for leaf, gradient in _sweep(root, _seed(root), needed, wanted):
             if leaf.gradient is None:
-                leaf.gradient = OPERATIONS["astype"](gradient, leaf.value.dtype)  # a copy
+                leaf.gradient = np.asarray(OPERATIONS["astype"](gradient, leaf.value.dtype))  # a copy
             else:
                 act(add_to, leaf.gradient, gradient, changes=(leaf.gradient,))
 
@@ -171,6 +184,10 @@ class Watcher:
         """An array the engine has made that is the same in every run."""
         return array
 
+    def shown(self, array: np.ndarray) -> np.ndarray:
+        """An array that the program asks for by name, such as a gradient."""
+        return array
+
     def relies(self, thing, name: str) -> None:
         """What happens depends on an attribute of an object."""
 
@@ -190,6 +207,11 @@ def relies(thing, name: str):
     return getattr(thing, name)
 
 
+def shown(array: np.ndarray | None) -> np.ndarray | None:
+    """An array handed to the program, in sight of whoever watches."""
+    return array if _watcher is None or array is None else _watcher.shown(array)
+
+
 def refuse(what: str) -> None:
     """Tell whoever watches of a change that only the program's own lines can make."""
     if _watcher is not None:
@@ -207,8 +229,8 @@ def clear(total: np.ndarray) -> None:
 
 
 @contextmanager
-def watch(watcher: Watcher):
-    """Let `watcher` see every operation inside the block."""
+def watch(watcher: Watcher | None):
+    """Let `watcher` see every operation inside the block, or nobody."""
     global _watcher
     before, _watcher = _watcher, watcher
     try:

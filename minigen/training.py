@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from . import storage
 from .arguments import check_rng, check_size
-from .compile import compile as recorded
+from .compile import compile as compiled
 from .nn.module import Module
 from .optim import Adam, Optimizer, WeightAverage, clip_grad_norm
 from .tape import Tensor, depends_on, no_grad
@@ -199,7 +199,7 @@ def fit(
     if out_of_patience():
         history.stopped = "patience"
     gradients = _Gradients(module, loss, optimizer)
-    compute = recorded(gradients, strict=False) if compile else gradients
+    compute = compiled(gradients, strict=False) if compile else gradients
     hidden = None if progress is None else not progress  # None: hidden unless on a terminal
     module.train()
     try:

@@ -4,7 +4,7 @@ import numpy as np
 
 from . import copy_result
 from .activations import exp_float32
-from .jit import USE_NUMBA, f32, is_fast, njit
+from .jit import USE_NUMBA, f32, is_fast, njit, njit_sum
 
 
 def sum_rows_numpy(x):
@@ -37,6 +37,59 @@ def _sum_rows_into(out, x):
 
 sum_rows.into = _sum_rows_into
 
+
+def sum_of_squares_numpy(x):
+    wide = x.astype(np.float64)  # the square of an exploding float32 gradient would overflow just when it matters
+    return float(np.dot(wide, wide))
+
+
+@njit_sum
+def _sum_of_squares(x):
+    total = 0.0
+    for v in x:
+        total += np.float64(v) * np.float64(v)
+    return total
+
+
+def sum_of_squares(x):
+    """Sum of the squares of a vector, in double precision."""
+    return _sum_of_squares(x) if USE_NUMBA and is_fast(x) else sum_of_squares_numpy(x)
+
+
+@njit_sum
+def _sum_last(x, out):
+    for i in range(x.shape[0]):
+        total = f32(0.0)
+        for j in range(x.shape[1]):
+            total += x[i, j]
+        out[i] = total
+
+
+def sum_last_numpy(x):
+    return x.sum(axis=1)
+
+
+def sum_last(x):
+    """Sum of a matrix (n, d) over its last axis, (n,)."""
+    if not _has_short_rows(x):
+        return sum_last_numpy(x)
+    out = np.empty(x.shape[0], x.dtype)
+    _sum_last(x, out)
+    return out
+
+
+def _has_short_rows(x) -> bool:
+    # A long row is summed by NumPy, whose pairwise sum keeps more digits.
+    return USE_NUMBA and x.ndim == 2 and is_fast(x) and x.shape[1] <= 256
+
+
+def _sum_last_into(out, x):
+    if _has_short_rows(x) and is_fast(out):
+        return [(_sum_last, (x, out))]
+    return [(np.add.reduce, (x, 1, None, out))]
+
+
+sum_last.into = _sum_last_into
 
 # All three subtract the largest value first and do the rest with the small differences, which keep all their digits.
 

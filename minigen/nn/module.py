@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from ..tape import Tensor, act, clear, leaf, mark_changed, refuse
+from ..tape import Tensor, act, clear, leaf, mark_changed, refuse, shown
 
 _structure = 0  # counts the parameters and layers that were ever attached to a module
 
@@ -50,8 +50,24 @@ class Flat:
                 start += p.data.size
         offset = _offset(parameters[0].data, owner)
         self.owner, self._structure = owner, _structure
-        self.data, self.grad = owner[0, offset : offset + size], owner[1, offset : offset + size]
+        self._data, self._grad = owner[0, offset : offset + size], owner[1, offset : offset + size]
         self._views = [(p, p.data, p.node.gradient) for p in parameters]
+
+    @property
+    def data(self) -> np.ndarray:
+        return shown(self._data)
+
+    @data.setter
+    def data(self, values) -> None:
+        self._data[...] = values
+
+    @property
+    def grad(self) -> np.ndarray:
+        return shown(self._grad)
+
+    @grad.setter
+    def grad(self, values) -> None:
+        self._grad[...] = values
 
     def is_current(self) -> bool:
         """Whether every parameter still lives here, and no module has been given new ones since."""

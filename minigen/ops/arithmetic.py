@@ -7,6 +7,7 @@ from functools import partial
 
 import numpy as np
 
+from ..kernels import copy_result
 from ..tape import Tensor, primitive
 
 add = primitive("add", np.add, lambda g, y, a, b: g, lambda g, y, a, b: g)
@@ -37,13 +38,20 @@ less_equal = primitive("less_equal", np.less_equal, None, None)
 equal = primitive("equal", np.equal, None, None)
 not_equal = primitive("not_equal", np.not_equal, None, None)
 
+
+def _where_into(out, condition, a, b):
+    if condition.dtype != bool:
+        return [(copy_result, (out, np.where, (condition, a, b)))]
+    return [(np.copyto, (out, b)), (np.copyto, (out, a, "same_kind", condition))]
+
+
 where = primitive(
     "where",
     np.where,
     None,
     lambda g, y, condition, a, b: where(condition, g, 0.0),
     lambda g, y, condition, a, b: where(condition, 0.0, g),
-    into=lambda out, condition, a, b: [(np.copyto, (out, b)), (np.copyto, (out, a, "same_kind", condition))],
+    into=_where_into,
 )
 
 

@@ -9,7 +9,7 @@ prediction with every target. For a sum over features, multiply by their number.
 import numpy as np
 
 from .. import kernels
-from ..tape import primitive
+from ..tape import act, primitive
 from .arithmetic import abs, clip, multiply, negative, subtract
 from .elementwise import exp, sigmoid
 from .reductions import log_softmax, mean
@@ -88,6 +88,13 @@ binary_cross_entropy_with_logits = primitive(
 )
 
 
+def _check_classes(classes: np.ndarray, n: int) -> None:
+    if not (classes.min() >= 0 and classes.max() < n):
+        raise ValueError(
+            f"cross_entropy() got labels from {classes.min()} to {classes.max()} for {n} classes; expected 0 to {n - 1}"
+        )
+
+
 def cross_entropy(logits, labels):
     """Mean of -log softmax(logits) at the true class: logits (n, k), labels (n,) integers from 0 to k - 1.
 
@@ -103,11 +110,7 @@ def cross_entropy(logits, labels):
             f"cross_entropy() got logits {logits.shape} and labels {classes.shape}; expected (n, k) and "
             "(n,) with n of 1 or more"
         )
-    if classes.size and not (classes.min() >= 0 and classes.max() < logits.shape[1]):
-        raise ValueError(
-            f"cross_entropy() got labels from {classes.min()} to {classes.max()} for {logits.shape[1]} classes; "
-            f"expected 0 to {logits.shape[1] - 1}"
-        )
+    act(_check_classes, classes, logits.shape[1])  # in a compiled step too
     picked = take_along_axis(log_softmax(logits), reshape(labels, (-1, 1)), 1)
     return negative(mean(picked))
 

@@ -149,10 +149,14 @@ def _through(ops, spelled, inputs, settings):
     name = spelled.rpartition(".")[2] if spelled.count(".") == 1 or spelled == "np.linalg.norm" else spelled
     if name in ("shape", "ndim", "size"):
         return getattr(inputs[0], name)
+    if name == "reciprocal":  # what NumPy makes of x**-1
+        return ops["divide"](1.0, *inputs, **settings)
     op = ops.get(NUMPY_NAMES.get(name, name))
     absent = [f"{setting}=" for setting in sorted(_ABSENT & settings.keys())]
     if spelled == "np.linalg.norm" and (len(inputs) > 1 or settings.pop("ord", None) is not None):
         absent.append("ord")
+    if name == "where" and len(inputs) == 1:
+        absent.append("a condition alone")
     if name in _REDUCTIONS and len(inputs) > 2:
         absent.append("a third positional argument")
     if op is None or absent:

@@ -39,12 +39,16 @@ def _spread(g, x, axis, keepdims):
 def _sum(x, axis=None, keepdims=False):
     if axis == 0 and x.ndim == 2 and not keepdims:
         return kernels.sum_rows(x)
+    if axis in (1, -1) and x.ndim == 2:
+        return kernels.sum_last(x).reshape(x.shape[0], 1) if keepdims else kernels.sum_last(x)
     return np.sum(x, axis=axis, keepdims=keepdims)
 
 
 def _sum_into(out, x, axis=None, keepdims=False):
     if axis == 0 and x.ndim == 2 and not keepdims:
         return kernels.sum_rows.into(out, x)
+    if axis in (1, -1) and x.ndim == 2:
+        return kernels.sum_last.into(out.reshape(-1), x)
     return [(np.add.reduce, (x, axis, None, out, keepdims))]
 
 

@@ -8,10 +8,9 @@ PyTorch's in the same round. The floor is the time of the step's bare matrix pro
 
 import argparse
 import itertools
-import os
-import time
 
 import numpy as np
+from timing import bare, interleaved, note_core_type, products
 
 from minigen import nn, ops, optim
 
@@ -61,40 +60,8 @@ def torch_step(network, sizes, data):
     return step
 
 
-def floor(sizes, batch, by_input=False):
-    """The step's matrix products alone: forward, gradient by the weights, gradient by each layer's input.
-
-    The gradient by the first layer's input is among them only where the step needs it, `by_input`.
-    """
-    rng = np.random.default_rng(0)
-    products = []
-    for i, (n_in, n_out) in enumerate(itertools.pairwise(sizes)):
-        x, w, g = (rng.standard_normal(s).astype(np.float32) for s in ((batch, n_in), (n_out, n_in), (batch, n_out)))
-        products += [(x, w.T), (g.T, x)] + ([(g, w)] if i or by_input else [])
-    return lambda: [np.dot(a, b) for a, b in products]
-
-
 def _batch(rng, sizes, batch):
     return tuple(rng.standard_normal((batch, n)).astype(np.float32) for n in (sizes[0], sizes[-1]))
-
-
-def interleaved(functions, rounds, repeats=100):
-    """Seconds per call, (rounds, len(functions)), the functions taking turns in every round."""
-    times = np.empty((rounds, len(functions)))
-    for row in times:
-        for i, function in enumerate(functions):
-            start = time.perf_counter()
-            for _ in range(repeats):
-                function()
-            row[i] = (time.perf_counter() - start) / repeats
-    return times
-
-
-def note_core_type():
-    """Say so when NumPy's products are held to kernels for another processor; PyTorch's are not."""
-    core = os.environ.get("OPENBLAS_CORETYPE")
-    if core:
-        print(f"OPENBLAS_CORETYPE={core} is set: NumPy's products may be slower than they could be")
 
 
 def main():
@@ -110,12 +77,12 @@ def main():
             difference = abs(ours() - theirs())
         if difference > 1e-5:
             raise SystemExit(f"{name}: the two trainings differ by {difference:.1e} after 20 steps")
-        times = interleaved((ours, theirs, floor(sizes, batch)), rounds)
+        times = interleaved((ours, theirs, bare(products(sizes, batch))), rounds)
         ratios = times[:, 0] / times[:, 1]
         low, middle, high = np.quantile(ratios, (0.1, 0.5, 0.9))
-        mini, torch_time, bare = np.median(times, axis=0) * 1e6
+        mini, torch_time, floor = np.median(times, axis=0) * 1e6
         print(
-            f"{name:32}{mini:7.0f} µs{torch_time:7.0f} µs{bare:6.0f} µs   {middle:.2f} ({low:.2f} to {high:.2f})"
+            f"{name:32}{mini:7.0f} µs{torch_time:7.0f} µs{floor:6.0f} µs   {middle:.2f} ({low:.2f} to {high:.2f})"
             f"     at most {goal}"
         )
 

@@ -12,7 +12,7 @@ import itertools
 import math
 
 import numpy as np
-from eager_steps import floor, interleaved, note_core_type
+from timing import bare, interleaved, note_core_type, products
 
 from minigen import datasets, metrics, models, optim, training
 
@@ -72,17 +72,17 @@ def compare(rounds, steps):
     theirs = torch_training(X)
     vae = models.VAE(steps=1).fit(X, rng=rng)
     settings = {"rng": rng, "batch_size": 128, "optimizer": optim.Adam(vae.network_, 2e-3)}
-    encoder, decoder = floor((100, 256, 128, 12), 128), floor((6, 128, 256, 100), 128, by_input=True)
+    pairs = products((100, 256, 128, 12), 128) + products((6, 128, 256, 100), 128, "forward weights inputs")
+    once = bare(pairs)
 
     def ours(n):
         training.fit(vae.network_, lambda x: vae._loss(x, rng), (X,), steps=n, **settings)
 
-    def bare(n):
+    def floor(n):
         for _ in range(n):
-            encoder()
-            decoder()
+            once()
 
-    runs = [lambda run=run: run(steps) for run in (ours, theirs, bare)]
+    runs = [lambda run=run: run(steps) for run in (ours, theirs, floor)]
     interleaved(runs, 1, repeats=1)
     return interleaved(runs, rounds, repeats=1) / steps
 

@@ -1,5 +1,7 @@
 """Every compiled kernel against its NumPy twin in float32, and the twin's float32 against its float64."""
 
+import math
+
 import numpy as np
 import pytest
 import scipy.stats
@@ -45,7 +47,7 @@ UPDATES = {  # kernel: number of moment vectors, settings
     "rmsprop": (1, [(0.01, 0.99, 1e-8)]),
     "adam": (2, [(0.01, 0.9, 0.999, 1e-8, 1.7, 0.0, 0.0), (0.01, 0.9, 0.999, 1e-8, 1.7, 0.02, 0.03)]),
 }
-OTHERS = {"sum_rows", "gaussian_nll", "take_along_rows", "place_along_rows"}
+OTHERS = {"sum_rows", "sum_last", "sum_of_squares", "gaussian_nll", "take_along_rows", "place_along_rows"}
 
 pytestmark = pytest.mark.skipif(not jit.USE_NUMBA, reason="every kernel is its twin")
 
@@ -110,6 +112,14 @@ def test_three_updates_agree(name):
             twin(name)(slow[0], g.astype(np.float64), *slow[1:], *settings)
         for a, b in zip(fast, slow):
             assert_close(a, b)
+
+
+def test_sum_last_and_sum_of_squares():
+    for x in (X, X.T, WIDE, EMPTY, np.ones((3, 0), np.float32)):
+        assert_close(kernels.sum_last(x), x.sum(axis=1, dtype=np.float64))
+    huge = WIDE[0] * np.float32(1e30)
+    for x in (WIDE[0], WIDE[0, ::3], WIDE[0].astype(np.float64), huge):
+        np.testing.assert_allclose(kernels.sum_of_squares(x), math.fsum(float(v) ** 2 for v in x), rtol=1e-12)
 
 
 def test_sum_rows():

@@ -1,0 +1,201 @@
+"""minigen's side of steps.py: each row's step as a user would write it, eager and compiled, and the bare products."""
+
+import math
+from types import SimpleNamespace
+
+import numba
+import numpy as np
+import timing
+from rows import BETAS, COMPILED, EAGER, EPS, FLOOR, LR, PENALTY, SLOPE
+from worker import Job, serve
+
+import minigen
+from minigen import blas, nn, ops, optim, tape
+
+# One loss for each optimiser of a row; it takes the networks, then the data, then the draws.
+
+
+def regression(nets, x, y):
+    return ops.mse(nets.net(x), y)
+
+
+def discriminator(nets, real, noise, _):
+    fakes = nets.generator(noise).detach()
+    ones = np.ones((len(real), 1), np.float32)
+    bce = ops.binary_cross_entropy_with_logits
+    return bce(nets.discriminator(real), ones) + bce(nets.discriminator(fakes), 0 * ones)
+
+
+def generator(nets, real, _, noise):
+    logits = nets.discriminator(nets.generator(noise))
+    return ops.binary_cross_entropy_with_logits(logits, np.ones((len(real), 1), np.float32))
+
+
+def vae(nets, x, noise):
+    out, k = nets.encoder(x), noise.shape[1]
+    mean, log_sd = out[:, :k], out[:, k:]
+    z = mean + ops.exp(log_sd) * noise
+    n, d = x.shape
+    reconstruction = ops.gaussian_nll(nets.decoder(z), x, 2.0 * nets.log_sd) * d
+    return reconstruction + ops.sum(ops.standard_normal_kl(mean, log_sd)) / n
+
+
+def energy(nets, real, fakes):
+    x = minigen.tensor(real, requires_grad=True)
+    u = nets.energy(x)
+    gradient = minigen.grad(ops.sum(u), x, create_graph=True)
+    penalty = ops.mean(ops.sum(ops.square(gradient), axis=1))
+    return ops.mean(u) - ops.mean(nets.energy(fakes)) + PENALTY * penalty
+
+
+def classifier(nets, x, labels):
+    return ops.cross_entropy(nets.net(x), labels)
+
+
+LOSSES = {
+    "W1": [(["net"], regression)],
+    "W2": [(["discriminator"], discriminator), (["generator"], generator)],
+    "W3": [(["encoder", "decoder", "log_sd"], vae)],
+    "W4": [(["energy"], energy)],
+    "W8": [(["net"], classifier)],
+}
+
+
+def ula_start(nets, x):
+    return (x,)
+
+
+def ula(nets, h, x, noise):
+    x = minigen.tensor(x, requires_grad=True)
+    gradient = minigen.grad(ops.sum(nets.energy(x)), x)
+    return (x.detach() - h * gradient + ops.multiply(noise, math.sqrt(2 * h)),)
+
+
+def mala_start(nets, z):
+    """Potential U(G(z)) + |z|^2 / 2 of each chain at z and its gradient: the state (z, potential, gradient)."""
+    z = minigen.tensor(z, requires_grad=True)
+    potential = ops.sum(nets.energy(nets.generator(z)), axis=1) + 0.5 * ops.sum(ops.square(z), axis=1)
+    return z.detach(), potential.detach(), minigen.grad(ops.sum(potential), z)
+
+
+def mala(nets, h, z, potential, gradient, noise, uniform):
+    z, potential, gradient = minigen.tensor(z), minigen.tensor(potential), minigen.tensor(gradient)
+    proposal = z - h * gradient + ops.multiply(noise, math.sqrt(2 * h))
+    proposal, new_potential, new_gradient = mala_start(nets, proposal)
+    there = 0.5 * ops.sum(ops.square(noise), axis=1)  # -log q(proposal | z) up to a constant
+    back = ops.sum(ops.square(z - proposal + h * new_gradient), axis=1) / (4 * h)
+    accepted = ops.less(ops.log1p(ops.negative(uniform)), potential - new_potential + there - back)
+    rows = ops.reshape(accepted, (-1, 1))
+    return (
+        ops.where(rows, proposal, z),
+        ops.where(accepted, new_potential, potential),
+        ops.where(rows, new_gradient, gradient),
+    )
+
+
+SAMPLERS = {"W5": (ula_start, ula), "W6": (mala_start, mala)}
+
+
+class Together(nn.Module):
+    """Networks and loose parameters in one buffer, for one optimiser."""
+
+    def __init__(self, parts):
+        for name, part in parts.items():
+            setattr(self, name, part)
+
+
+def networks(row):
+    """The row's networks and loose parameters with their initial values."""
+    nets = {}
+    for name, net in row.nets.items():
+        settings = {"slope": SLOPE} if net.activation == "leaky_relu" else {}
+        nets[name] = nn.MLP(net.sizes, net.activation, rng=np.random.default_rng(0), **settings)
+        for layer, (weight, bias) in zip(nets[name].layers[::2], net.layers):
+            layer.weight, layer.bias = weight, bias
+    return nets | {name: tape.leaf(value.copy()) for name, value in row.free.items()}
+
+
+def drawing(row):
+    """A function that makes the draws of one step."""
+    rng = np.random.default_rng(2)
+    draw = {"normal": ops.normal, "uniform": ops.uniform}
+    return lambda: [draw[kind](rng, shape) for kind, shape in row.draws]
+
+
+def training(row, compile):
+    """The whole training step of a row; `compile` makes one function from another."""
+    nets, draw = networks(row), drawing(row)
+    optimizers = [
+        optim.Adam(Together({name: nets[name] for name in names}), LR, betas=BETAS, eps=EPS)
+        for names, _ in LOSSES[row.name]
+    ]
+    initial = [(each.module.state_dict(), each.state_dict()) for each in optimizers]
+    parts = [(optimizer, loss) for optimizer, (_, loss) in zip(optimizers, LOSSES[row.name])]
+    nets = SimpleNamespace(**nets)
+
+    def step(*arrays):
+        losses = []
+        for optimizer, loss_of in parts:
+            optimizer.zero_grad()
+            loss = loss_of(nets, *arrays)
+            loss.backward(optimizer.module.parameters())
+            optimizer.step()
+            losses.append(loss)
+        return tuple(losses)
+
+    def reset():
+        for optimizer, (weights, moments) in zip(optimizers, initial):
+            optimizer.module.load_state_dict(weights)
+            optimizer.load_state_dict(moments)
+
+    given, own = compile(step), compile(lambda *data: step(*data, *draw()))
+    return Job(
+        reset,
+        lambda: [loss.item() for loss in own(*row.data)],
+        lambda *noise: [loss.item() for loss in given(*row.data, *noise)],
+    )
+
+
+def sampling(row, compile):
+    """Many steps of all chains of a row."""
+    start, step = SAMPLERS[row.name]
+    nets, draw, state = SimpleNamespace(**networks(row)), drawing(row), []
+    given = compile(lambda *arrays: step(nets, row.step_size, *arrays))
+    own = compile(lambda *state: step(nets, row.step_size, *state, *draw()))
+
+    def reset():
+        state[:] = [minigen.tensor(each).data for each in start(nets, *row.data)]
+
+    def steps():
+        for _ in range(row.steps):
+            state[:] = [each.data for each in own(*state)]
+        return state[0]
+
+    def one(*noise):
+        state[:] = [each.data for each in given(*state, *noise)]
+        return state[0]
+
+    return Job(reset, steps, one)
+
+
+def job(row, compile):
+    return (training if row.name in LOSSES else sampling)(row, compile)
+
+
+def floor(row):
+    once = timing.bare([pair for chain in row.floor for pair in timing.products(*chain)])
+    return Job(lambda: None, lambda: [once() for _ in range(row.steps)])
+
+
+if __name__ == "__main__":
+    serve(
+        {
+            EAGER: lambda row: job(row, lambda step: step),
+            COMPILED: lambda row: job(row, minigen.compile),
+            FLOOR: floor,
+        },
+        {
+            "minigen": f"{minigen.__version__}, NumPy {np.__version__}, numba {numba.__version__}",
+            "threads": blas.threads(),
+        },
+    )
