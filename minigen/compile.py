@@ -200,7 +200,7 @@ def _apart(a, b, exact: bool) -> str:
         return "" if repr(a) == repr(b) else f"{a!r:.40} is {b!r:.40} in the step itself"
     if np.shape(a) != b.shape:
         return f"a result of shape {np.shape(a)} has shape {b.shape} in the step itself"
-    if np.array_equal(a, b, equal_nan=b.dtype.kind == "f"):
+    if np.array_equal(a, b) or (b.dtype.kind == "f" and np.array_equal(a, b, equal_nan=True)):
         return ""
     with np.errstate(all="ignore"):
         apart, size = np.abs(np.subtract(a, b, dtype=np.float64)), np.abs(b)

@@ -15,7 +15,7 @@ import numpy as np
 
 from . import ops, tape
 from .ops.methods import METHODS, _through
-from .tape import Tensor, Watcher, watch
+from .tape import Tensor, Watcher
 
 
 class CompileError(RuntimeError):
@@ -121,6 +121,13 @@ def plain(x):
     return np.ndarray.view(x, np.ndarray) if type(x) is Recorded else x
 
 
+def _plainly(x):
+    """`each(plain, x)`, quickly for what is no nest."""
+    if type(x) is Recorded:
+        return np.ndarray.view(x, np.ndarray)
+    return each(plain, x) if type(x) in (tuple, list, dict) else x
+
+
 def raw(x):
     """A tensor's array as an ordinary one; anything else as it is."""
     return plain(x.data if type(x) is Tensor else x)
@@ -150,8 +157,8 @@ def arrays(tree) -> list[np.ndarray]:
 
 def owner(array: np.ndarray) -> np.ndarray:
     """The array whose memory this one looks at."""
-    while isinstance(array.base, np.ndarray):
-        array = array.base
+    while isinstance(base := array.base, np.ndarray):
+        array = base
     return array
 
 
@@ -162,19 +169,19 @@ def address(array: np.ndarray) -> int:
 class Call:
     """One thing that happened: an operation with its result, or an action, whose `value` is None unless a number."""
 
-    __slots__ = ("args", "changes", "function", "static", "value")
+    __slots__ = ("args", "arrays", "changes", "function", "static", "value")
 
     def __init__(self, function, args, static, value, changes=None):
         self.function, self.args, self.static, self.value, self.changes = function, args, static, value, changes
+        self.arrays = [thing for thing in args if isinstance(thing, np.ndarray)]  # all that it was given
+        nests = [thing for thing in args if type(thing) in (tuple, list, dict)]
+        if nests or static:
+            self.arrays += arrays([nests, *static.values()])
 
     @property
     def is_operation(self) -> bool:
         """Whether it computes a new array and changes nothing."""
         return self.changes is None
-
-    def arrays(self) -> list[np.ndarray]:
-        """The arrays it was given."""
-        return arrays((self.args, self.static))
 
 
 class Recorder(Watcher):
@@ -223,16 +230,18 @@ class Recorder(Watcher):
                 self.leaves[id(arg)] = (arg, arg.data, arg.node, arg.node.gradient, arg.data.copy())
 
     def run(self, op, raw, static):
-        args, static = [each(plain, arg) for arg in raw], each(plain, static)
+        args = [_plainly(arg) for arg in raw]
+        if static:
+            static = {name: _plainly(value) for name, value in static.items()}
         for thing in (*args, *static.values()):
-            if isinstance(thing, np.random.Generator):
+            if type(thing) is np.random.Generator:
                 self._change(thing)
         value = np.asarray(op.forward(*args, **static))
         call, memory = Call(op, args, static, value), owner(value)
-        owners = [owner(array) for array in call.arrays()]
-        if not any(memory is each for each in owners):
+        owners = {id(owner(array)) for array in call.arrays}
+        if id(memory) not in owners:
             self._kept[id(memory)] = memory
-            if owners and all(id(each) in self.constants for each in owners):
+            if owners and owners <= self.constants:
                 self.constants.add(id(memory))
             else:
                 self.made[id(memory)] = len(self.calls)
@@ -243,9 +252,12 @@ class Recorder(Watcher):
         changes = [plain(thing) for thing in changes]
         for thing in changes:
             self._change(thing)
-        call = Call(action, [each(plain, arg) for arg in args], {}, None, changes)
-        with watch(None):
+        call = Call(action, [_plainly(arg) for arg in args], {}, None, changes)
+        tape._watcher = None  # what an action does inside is its own affair
+        try:
             value = action(*call.args)
+        finally:
+            tape._watcher = self
         if isinstance(value, float):  # such as the norm of a gradient: what it was is not what it will be
             call.value = np.array(value)
             self.made[id(call.value)] = len(self.calls)
@@ -276,15 +288,15 @@ class Recorder(Watcher):
 
     def check(self, name: str, args, result) -> None:
         """Raise CompileError for what was not noted and would be missing in a replay."""
-        changed = [thing for thing in self.changed.values() if isinstance(thing, np.ndarray)]
+        changed = {id(owner(thing)) for thing in self.changed.values() if isinstance(thing, np.ndarray)}
         for position in self.inputs.values():
-            if any(np.may_share_memory(raw(args[position]), array) for array in changed):
+            if id(owner(raw(args[position]))) in changed:
                 raise CompileError(
                     f"compile: argument {position} of {name}() shares memory with an array that the step changes, such "
                     "as a weight; a replay works on a copy of its arguments: give it a copy"
                 )
         for leaf, data, _, _, before in self.leaves.values():
-            if not np.array_equal(data, before) and not any(np.may_share_memory(data, array) for array in changed):
+            if id(owner(data)) not in changed and not np.array_equal(data, before):
                 raise CompileError(
                     f"compile: {name}() changes a parameter of shape {leaf.data.shape} by NumPy, which a replay would "
                     "not do again; change weights through an optimiser, or outside the step"

@@ -61,7 +61,7 @@ class Plan:
         self._notes = None
         calls = recorder.calls
         kept = {recorder.call_of(array) for array in arrays(each(raw, result))} - {None}
-        needs = [[i for i in map(recorder.call_of, call.arrays()) if i is not None] for call in calls]
+        needs = [[i for i in map(recorder.call_of, call.arrays) if i is not None] for call in calls]
         targets, dropped = _write_directly(recorder, needs, kept)
         live = _live(calls, needs, targets, kept, dropped)
         block_of, sizes = _share_memory(calls, live, needs, targets, kept)

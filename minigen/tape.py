@@ -229,8 +229,8 @@ def clear(total: np.ndarray) -> None:
 
 
 @contextmanager
-def watch(watcher: Watcher | None):
-    """Let `watcher` see every operation inside the block, or nobody."""
+def watch(watcher: Watcher):
+    """Let `watcher` see every operation inside the block."""
     global _watcher
     before, _watcher = _watcher, watcher
     try:

@@ -171,10 +171,11 @@ class Module:
 
     def named_parameters(self) -> dict[str, Tensor]:
         """Dotted names and leaf tensors, each tensor once."""
-        found = {}
+        found, seen = {}, set()
         for prefix, module in self.modules():
             for name, value in vars(module).items():
-                if is_parameter(value) and not any(value is other for other in found.values()):
+                if type(value) is Tensor and is_parameter(value) and id(value) not in seen:
+                    seen.add(id(value))
                     found[f"{prefix}.{name}" if prefix else name] = value
         return found
 
