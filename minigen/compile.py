@@ -10,12 +10,11 @@ import os
 import time
 import warnings
 from collections.abc import Callable
-from contextlib import nullcontext
 from types import MethodType
 
 import numpy as np
 
-from . import blas, tape
+from . import tape
 from .recording import CompileError, Recorded, Recorder, arrays, each, is_recording, leaves, putting_back, raw, state_of
 from .replay import Plan, mismatch, named, own, sketch
 from .tape import Tensor, watch
@@ -123,8 +122,7 @@ class CompiledStep:
         after = [state_of(thing) for thing in plan.changed]
         for put_back in before:
             put_back()
-        with blas.one_thread() if plan.one_thread else nullcontext():
-            recorder, result = self._watched(args)
+        recorder, result = self._watched(args)
         result = each(_returned(recorder), result)
         expected = [each(raw, result), *map(state_of, plan.changed)]
         wrong = mismatch(plan.sketch, sketch(recorder)) or _difference([replayed, *after], expected, self.check)
@@ -231,8 +229,6 @@ def compile(step: Callable, *, check: bool = False, strict: bool = True) -> Comp
     program) run only in the calls named above.
 
     With the environment variable `MINIGEN_COMPILE=0` every step runs as it is, and so it does under `check.debug()`.
-    Products of a step run on one thread when all are small (`replay.SMALL_PRODUCT`); where the processor's kernels give
-    other last digits then, the results differ by rounding from those of the step itself.
 
     Raises CompileError, with the state as it was before the call, for what a replay would not do again: `.item()`,
     `float()`, a branch on a value, a change in place, a compiled step inside another.

@@ -8,15 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from . import blas
 from .kernels import copy_result
 from .recording import Call, Recorder, address, arrays, each, leaves, owner, plain, raw
 from .tape import Tensor, add_to, clear
-
-# Below this many multiplications a second thread has been seen to cost more than it gives as often as not: it is done
-# before the other has woken, and while it waits for the next product it takes turns with the loops between them.
-SMALL_PRODUCT = 2_000_000
-TINY_PRODUCT = 64**3  # up to this OpenBLAS itself stays on one thread
 
 
 class Plan:
@@ -27,7 +21,6 @@ class Plan:
         self.leaves = [entry[:4] for entry in recorder.leaves.values()]
         self.attributes, self.changed = recorder.attributes, list(recorder.changed.values())
         self.count = 1  # calls, the recording among them
-        self.one_thread = False
         self._notes = recorder, result
 
     def is_alive(self) -> bool:
@@ -47,13 +40,8 @@ class Plan:
             self._build()
         for i, buffer in self.inputs:
             np.copyto(buffer, args[i].data if type(args[i]) is Tensor else args[i])
-        if self.one_thread:
-            with blas.one_thread():
-                for function, arguments in self.calls:
-                    function(*arguments)
-        else:
-            for function, arguments in self.calls:
-                function(*arguments)
+        for function, arguments in self.calls:
+            function(*arguments)
         return each(own, self.result)
 
     def _build(self) -> None:
@@ -96,8 +84,6 @@ class Plan:
         self.inputs = [(position, buffers[memory]) for memory, position in recorder.inputs.items()]
         self.result, self.bytes = each(returned, result), sum(sizes)
         self.sketch = sketch(recorder)
-        largest = max((a.size * b.shape[-1] for f, (a, b, *_) in _products(self.calls)), default=0)
-        self.one_thread = TINY_PRODUCT < largest < SMALL_PRODUCT
 
 
 def named(function) -> str:
@@ -121,10 +107,6 @@ def own(x):
     if type(x) is Number:
         return x.array.item()
     return np.array(x) if isinstance(x, (np.ndarray, np.generic)) else x
-
-
-def _products(calls):
-    return [(function, args) for function, args in calls if function is np.dot or function is np.matmul]
 
 
 def _write_directly(recorder, needs, kept) -> tuple[dict[int, np.ndarray], set[int]]:

@@ -1,4 +1,4 @@
-"""Kernels that change a vector in place: the optimisers' updates over the flat parameter buffer, the normal fill.
+"""Kernels that change a vector in place: the optimisers' updates over the flat parameter buffer.
 
 All take the parameter vector first and change it and their moment vectors; shapes are (n,) throughout. The step sizes
 with bias corrections already in them are computed by the caller in double precision.
@@ -6,7 +6,7 @@ with bias corrections already in them are computed by the caller in double preci
 
 import numpy as np
 
-from .jit import USE_NUMBA, f32, in_place, is_fast, njit
+from .jit import f32, in_place
 
 
 def sgd_numpy(w, g, velocity, lr, momentum, weight_decay, nesterov):
@@ -65,29 +65,3 @@ def adam(w, g, mean, square, lr, beta1, beta2, eps, correction, l2, decay):
         mean[i] = beta1 * mean[i] + rest1 * d
         square[i] = beta2 * square[i] + rest2 * d * d
         w[i] = keep * w[i] - lr * mean[i] / (np.sqrt(square[i]) * correction + eps)
-
-
-MANY = 2048  # draws from which on the loop below makes up for handing over the generator
-
-
-@njit
-def _standard_normal(rng, out):
-    out = out.ravel()
-    for i in range(out.size):
-        out[i] = rng.standard_normal(dtype=np.float32)
-
-
-def standard_normal(rng, out):
-    """Fill `out` with N(0, 1) draws, the same as NumPy's; many float32 draws take a loop half as long."""
-    for function, args in _standard_normal_into(out, rng):
-        function(*args)
-    return out
-
-
-def _standard_normal_into(out, rng):
-    if USE_NUMBA and is_fast(out) and out.size >= MANY:
-        return [(_standard_normal, (rng, out))]
-    return [(rng.standard_normal, (out.shape, out.dtype, out))]
-
-
-standard_normal.into = _standard_normal_into

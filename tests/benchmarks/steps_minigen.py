@@ -66,30 +66,30 @@ def ula_start(nets, x):
 
 
 def ula(nets, h, x, noise):
-    x = minigen.tensor(x, requires_grad=True)
-    gradient = minigen.grad(ops.sum(nets.energy(x)), x)
-    return (x.detach() - h * gradient + ops.multiply(noise, math.sqrt(2 * h)),)
+    point = minigen.tensor(x, requires_grad=True)
+    gradient = minigen.grad(ops.sum(nets.energy(point)), point).data
+    return (x - h * gradient + math.sqrt(2 * h) * noise,)
 
 
 def mala_start(nets, z):
     """Potential U(G(z)) + |z|^2 / 2 of each chain at z and its gradient: the state (z, potential, gradient)."""
-    z = minigen.tensor(z, requires_grad=True)
-    potential = ops.sum(nets.energy(nets.generator(z)), axis=1) + 0.5 * ops.sum(ops.square(z), axis=1)
-    return z.detach(), potential.detach(), minigen.grad(ops.sum(potential), z)
+    point = minigen.tensor(z, requires_grad=True)
+    energy = nets.energy(nets.generator(point))
+    gradient = minigen.grad(ops.sum(energy), point).data + z
+    return z, energy.data[:, 0] + 0.5 * np.sum(z * z, axis=1), gradient
 
 
 def mala(nets, h, z, potential, gradient, noise, uniform):
-    z, potential, gradient = minigen.tensor(z), minigen.tensor(potential), minigen.tensor(gradient)
-    proposal = z - h * gradient + ops.multiply(noise, math.sqrt(2 * h))
+    proposal = z - h * gradient + math.sqrt(2 * h) * noise
     proposal, new_potential, new_gradient = mala_start(nets, proposal)
-    there = 0.5 * ops.sum(ops.square(noise), axis=1)  # -log q(proposal | z) up to a constant
-    back = ops.sum(ops.square(z - proposal + h * new_gradient), axis=1) / (4 * h)
-    accepted = ops.less(ops.log1p(ops.negative(uniform)), potential - new_potential + there - back)
-    rows = ops.reshape(accepted, (-1, 1))
+    there = 0.5 * np.sum(noise * noise, axis=1)  # -log q(proposal | z) up to a constant
+    back = np.sum(np.square(z - proposal + h * new_gradient), axis=1) / (4 * h)
+    accepted = np.log1p(-uniform) < potential - new_potential + there - back
+    rows = accepted[:, None]
     return (
-        ops.where(rows, proposal, z),
-        ops.where(accepted, new_potential, potential),
-        ops.where(rows, new_gradient, gradient),
+        np.where(rows, proposal, z),
+        np.where(accepted, new_potential, potential),
+        np.where(rows, new_gradient, gradient),
     )
 
 
@@ -166,15 +166,15 @@ def sampling(row, compile):
     own = compile(lambda *state: step(nets, row.step_size, *state, *draw()))
 
     def reset():
-        state[:] = [minigen.tensor(each).data for each in start(nets, *row.data)]
+        state[:] = start(nets, *row.data)
 
     def steps():
         for _ in range(row.steps):
-            state[:] = [each.data for each in own(*state)]
+            state[:] = own(*state)
         return state[0]
 
     def one(*noise):
-        state[:] = [each.data for each in given(*state, *noise)]
+        state[:] = given(*state, *noise)
         return state[0]
 
     return Job(reset, steps, one)

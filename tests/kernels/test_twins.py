@@ -7,7 +7,7 @@ import pytest
 import scipy.stats
 
 from minigen import kernels
-from minigen.kernels import activations, indexing, jit, losses, reductions, updates
+from minigen.kernels import activations, indexing, jit, losses, random, reductions, updates
 
 FAMILIES = (activations, reductions, losses, updates, indexing)
 rng = np.random.default_rng(2)
@@ -209,10 +209,38 @@ def test_other_dtypes_and_read_only_arrays_go_through():
     np.testing.assert_array_equal(kernels.sigmoid(frozen), kernels.sigmoid(X))
 
 
-def test_the_normal_fill_is_the_generators_own():
-    out = np.empty((3, 4), np.float32)
-    assert kernels.standard_normal(np.random.default_rng(7), out) is out
-    np.testing.assert_array_equal(out, np.random.default_rng(7).standard_normal((3, 4), np.float32))
+@pytest.mark.parametrize("shape", [(3, 4), (5,), (3, 5), (1,), (), (0, 2)])
+def test_normal_draws_are_box_and_mullers(shape):
+    n = math.prod(shape)
+    u, v = np.random.default_rng(7).random((2, (n + 1) // 2), np.float32).astype(np.float64)
+    r, angle = np.sqrt(-2 * np.log1p(-u)), 2 * np.pi * (v - 0.5)
+    expected = np.concatenate([r * np.cos(angle), r * np.sin(angle)])[:n].reshape(shape)
+    for out in (np.empty(shape, np.float32), np.empty((*shape, 2), np.float32)[..., 0]):
+        assert kernels.standard_normal(np.random.default_rng(7), out) is out
+        np.testing.assert_allclose(out, expected, rtol=1e-5, atol=3e-6)
+    wide = kernels.standard_normal(np.random.default_rng(7), np.empty(shape))
+    np.testing.assert_array_equal(wide, np.random.default_rng(7).standard_normal(shape))
+
+
+def test_normal_draws_at_the_ends():
+    u, v = np.array([0, 0, 1 - 2**-24, 0.5], np.float32), np.array([0, 0.9, 1 - 2**-24, 0.25], np.float32)
+    x, y = u.copy(), v.copy()
+    random._pairs(x, y)
+    np.testing.assert_allclose(
+        np.hypot(x, y), [0, 0, math.sqrt(48 * math.log(2)), math.sqrt(2 * math.log(2))], rtol=1e-6
+    )
+
+
+def test_normal_draws_are_normal():
+    n = 2_000_000
+    x = kernels.standard_normal(np.random.default_rng(11), np.empty(n, np.float32)).astype(np.float64)
+    for power, expected, variance in ((1, 0, 1), (2, 1, 2), (3, 0, 15), (4, 3, 96)):
+        assert abs(np.mean(x**power) - expected) < 4 * math.sqrt(variance / n)
+    assert scipy.stats.kstest(x, "norm").pvalue > 1e-3
+    far = 2 * scipy.stats.norm.sf(4)
+    assert abs(np.mean(np.abs(x) > 4) - far) < 4 * math.sqrt(far / n)
+    for f in (np.asarray, np.square):  # the two of a pair know nothing of each other
+        assert abs(np.corrcoef(f(x[: n // 2]), f(x[n // 2 :]))[0, 1]) < 4 / math.sqrt(n / 2)
 
 
 def test_an_unknown_kernel_says_so():
