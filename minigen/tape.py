@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import contextmanager
 from heapq import heappop, heappush
 from itertools import count
+from operator import attrgetter
 
 import numpy as np
 
@@ -436,19 +437,27 @@ def _scalar_root(y, caller: str) -> Node | None:
     return y.node
 
 
+_by_id = attrgetter("id")
+
+
 def _between(root: Node, wanted: set[int]) -> set[int]:
     """Ids of the nodes that lie on a path from `root` down to one of the wanted ids."""
     first = min(wanted)
-    ancestors, stack = {root.id: root}, [root]
-    while stack:
-        for parent in stack.pop().parents:
-            if parent is not None and parent.id >= first and parent.id not in ancestors:
-                ancestors[parent.id] = parent
-                stack.append(parent)
+    ancestors, seen = [root], {root.id}
+    for node in ancestors:  # which grows meanwhile
+        for parent in node.parents:
+            if parent is not None and parent.id >= first and parent.id not in seen:
+                seen.add(parent.id)
+                ancestors.append(parent)
     needed: set[int] = set()
-    for id in sorted(ancestors):
-        if id in wanted or any(parent is not None and parent.id in needed for parent in ancestors[id].parents):
-            needed.add(id)
+    for node in sorted(ancestors, key=_by_id):
+        if node.id in wanted:
+            needed.add(node.id)
+        else:
+            for parent in node.parents:
+                if parent is not None and parent.id in needed:
+                    needed.add(node.id)
+                    break
     return needed
 
 

@@ -33,6 +33,8 @@ def _with_axis(g, x, axis, keepdims):
 
 
 def _spread(g, x, axis, keepdims):
+    if axis is None and not keepdims:
+        return broadcast_to(g, x.shape)
     return broadcast_to(_with_axis(g, x, axis, keepdims), x.shape)
 
 
@@ -41,7 +43,7 @@ def _sum(x, axis=None, keepdims=False):
         return kernels.sum_rows(x)
     if axis in (1, -1) and x.ndim == 2:
         return kernels.sum_last(x).reshape(x.shape[0], 1) if keepdims else kernels.sum_last(x)
-    return np.sum(x, axis=axis, keepdims=keepdims)
+    return np.add.reduce(x, axis, None, None, keepdims)  # what np.sum does, without its wrapping
 
 
 def _sum_into(out, x, axis=None, keepdims=False):
