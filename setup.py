@@ -30,7 +30,7 @@ setup(
             "scikit-learn>=1.4",
             "safetensors>=0.4",
         ],
-        "peers": ["torch>=2.2", "jax>=0.4.30", "optax>=0.2", "autograd>=1.7"],
+        "peers": ["torch>=2.2", "jax>=0.4.30", "autograd>=1.7"],
     },
     entry_points={"console_scripts": ["minigen = minigen.cli:main"]},
     classifiers=[

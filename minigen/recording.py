@@ -288,15 +288,22 @@ class Recorder(Watcher):
 
     def check(self, name: str, args, result) -> None:
         """Raise CompileError for what was not noted and would be missing in a replay."""
-        changed = {id(owner(thing)) for thing in self.changed.values() if isinstance(thing, np.ndarray)}
+        changed: dict[int, list] = {}
+        for thing in self.changed.values():
+            if isinstance(thing, np.ndarray):
+                changed.setdefault(id(owner(thing)), []).append(thing)
+
+        def is_changed(array):
+            return any(np.may_share_memory(array, other) for other in changed.get(id(owner(array)), ()))
+
         for position in self.inputs.values():
-            if id(owner(raw(args[position]))) in changed:
+            if is_changed(raw(args[position])):
                 raise CompileError(
                     f"compile: argument {position} of {name}() shares memory with an array that the step changes, such "
                     "as a weight; a replay works on a copy of its arguments: give it a copy"
                 )
         for leaf, data, _, _, before in self.leaves.values():
-            if id(owner(data)) not in changed and not np.array_equal(data, before):
+            if not np.array_equal(data, before) and not is_changed(data):
                 raise CompileError(
                     f"compile: {name}() changes a parameter of shape {leaf.data.shape} by NumPy, which a replay would "
                     "not do again; change weights through an optimiser, or outside the step"

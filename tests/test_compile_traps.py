@@ -215,7 +215,15 @@ def sgd_by_hand(net, optimizer):
         p.data -= 0.1 * p.grad
 
 
-@pytest.mark.parametrize("update", [sgd_by_hand, lambda net, _: np.multiply(net.flat().data, 0.9, net.flat().data)])
+def decay_by_hand(net, optimizer):
+    for p in net.parameters():
+        p.data *= 0.9
+
+
+@pytest.mark.parametrize(
+    "update",
+    [sgd_by_hand, decay_by_hand, lambda net, _: np.multiply(net.flat().data, 0.9, net.flat().data)],
+)
 def test_weights_changed_by_numpy_in_the_step(update):
     # Silent miss: hardly trains, and nothing says so.
     def step_of(net):

@@ -45,8 +45,14 @@ def test_a_model_of_ones_own_learns_and_is_saved(tmp_path, monkeypatch):
     assert (tmp_path / "skip.npz").stat().st_size > 0
 
 
+def test_a_compiled_step_learns_and_shows_its_program():
+    loss, *program = printed(blocks()[3]).splitlines()
+    assert float(loss) < 0.005
+    assert program[0].startswith("operation") and any("bias_tanh" in line for line in program)
+
+
 def test_the_example_of_a_new_operation_passes_its_check():
-    source = blocks()[3]
+    source = blocks()[4]
     try:
         assert printed(source) == ""
     finally:
