@@ -9,11 +9,12 @@ from importlib import import_module
 import numpy
 
 from . import nn, ops, optim
-from .compile import compile
+from .compile import CompileError, compile
 from .tape import Tensor, grad, no_grad, tensor
 
 __version__ = "0.1.0"
 __all__ = [
+    "CompileError",
     "Tensor",
     "check",
     "compile",

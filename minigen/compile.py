@@ -42,8 +42,7 @@ class CompiledStep:
         if self._eager or tape._watcher is not None or os.environ.get("MINIGEN_COMPILE") == "0":
             if is_recording():
                 raise CompileError(
-                    f"compile: {self.name}() is compiled and was called inside another compiled step; compile only the "
-                    "outer one"
+                    f"{self.name}() is compiled and was called inside another compiled step; compile only the outer one"
                 )
             return each(own, self.step(*args))
         try:
@@ -99,7 +98,7 @@ class CompiledStep:
         try:
             if sum(map(len, self._plans.values())) == MOST_PLANS:
                 raise CompileError(
-                    f"compile: {self.name}() was recorded {MOST_PLANS} times, each for other shapes, constants or "
+                    f"{self.name}() was recorded {MOST_PLANS} times, each for other shapes, constants or "
                     "modes of layers; give a number that changes as an array of shape (), batches of one size, and "
                     "set modes outside the step"
                 )
@@ -128,11 +127,11 @@ class CompiledStep:
         wrong = mismatch(plan.sketch, sketch(recorder)) or _difference([replayed, *after], expected, self.check)
         if not wrong:
             return result
+        meanwhile = "" if plan.count == 2 else "; the calls since the last comparison may have gone wrong"
         error = CompileError(
-            f"compile: call {plan.count} of {self.name}() is not what was recorded: {wrong}. It depends on something "
-            "that is neither an argument nor an operation, and that changes: noise drawn by rng.normal instead of "
-            "minigen.ops.normal(rng, ...), a copy made by NumPy, a counter, a schedule. Use operations, or give it as "
-            "an argument" + ("" if plan.count == 2 else "; the calls since the last comparison may have gone wrong")
+            f"call {plan.count} of {self.name}() is not what was recorded: {wrong}. Draw noise by "
+            "minigen.ops.normal(rng, shape) instead of rng.normal; give what else changes (a counter, a weight that is "
+            f"warmed up, a copy made by NumPy) as an argument{meanwhile}"
         )
         if self.strict or plan.count > 2:
             raise error
@@ -164,9 +163,9 @@ class CompiledStep:
             put_back()
         least = times.min(axis=0) * 1e6
         lines = [f"{'operation':24}{'kernel':24}{'bytes':>12}{'µs':>9}  arrays"]
-        for name, (function, args), microseconds in zip(plan.names, plan.calls, least):
-            taken = arrays(args)
-            shapes = " ".join("x".join(map(str, a.shape)) or "1" for a in taken)
+        for name, (function, args), changed, microseconds in zip(plan.names, plan.calls, plan.changes, least):
+            taken = arrays(args) or changed
+            shapes = " ".join("x".join(map(str, a.shape)) or "()" for a in taken)
             size = sum(a.nbytes for a in taken)
             lines.append(f"{name[:23]:24}{named(function)[:23]:24}{size:12,}{microseconds:9.2f}  {shapes}")
         lines.append(f"{len(plan.calls)} calls, {least.sum():.1f} µs; {plan.bytes:,} bytes of intermediate results")
@@ -212,6 +211,14 @@ def _apart(a, b, exact: bool) -> str:
 def compile(step: Callable, *, check: bool = False, strict: bool = True) -> CompiledStep:
     """`step`, recorded in its first call and replayed afterwards: the same results without Python's part of the work.
 
+        @minigen.compile
+        def step(x, y):
+            optimizer.zero_grad()
+            loss = ops.mse(network(x), y)
+            loss.backward()
+            optimizer.step()
+            return loss
+
     Parameters
     ----------
     step : takes arrays, constant tensors, and constants; computes with `minigen.ops`, tensors, modules, optimisers'
@@ -219,7 +226,7 @@ def compile(step: Callable, *, check: bool = False, strict: bool = True) -> Comp
         named tuples, lists and dicts. What it returns belongs to the caller and is off the tape.
     check : do the step both ways in every call, and raise CompileError unless it does what was recorded and results,
         weights, moments and generators are equal bit for bit. Without it that happens in calls 2, 10, 100, 1000, ...,
-        and the numbers are compared to rounding.
+        and the numbers are compared to rounding (ROUNDING).
     strict : raise where the step cannot be recorded, or does something else in call 2; otherwise warn and run it as it
         is.
 

@@ -62,27 +62,42 @@ _INSTEAD = {  # what the array's own method would do, by operations
     "copy": lambda self: ops.astype(self, self.dtype),
     **{name: getattr(ops, name) for name in METHODS if name != "sort"},  # the array's own sort() is in place
 }
-_LEAVES_THE_STEP = {
-    "__bool__": "a branch (if, while, and, or, not) on the value",
-    "__float__": "float()",
-    "__int__": "int()",
-    "__complex__": "complex()",
-    "__index__": "use as an index or a count",
-    "__contains__": "`in`",
-    "__setitem__": "assignment to the elements",
-    "__deepcopy__": "deepcopy()",
-    "__reduce_ex__": "pickling",
-    **{f"__i{name}__": "a change in place" for name in ("add", "sub", "mul", "truediv", "pow", "matmul")},
+_BRANCH = (
+    "a branch (if, while, and, or, not) on the value",
+    "a replay would take the same way for ever: choose with minigen.ops.where(), or branch outside the step",
+)
+_NUMBER = "a replay would not take it out again: return the tensor, and take its number outside the step"
+_IN_PLACE = (
+    "a change in place",
+    "a replay would not do it again: make a new array with minigen.ops, such as where() or concatenate()",
+)
+_REFUSED = {  # what a program did, and what it can do instead
+    "__bool__": _BRANCH,
+    "__float__": ("float()", _NUMBER),
+    "__int__": ("int()", _NUMBER),
+    "__complex__": ("complex()", _NUMBER),
+    "__index__": ("use as an index or a count", _NUMBER),
+    "__contains__": ("`in`", _NUMBER),
+    "__setitem__": ("assignment to the elements", _IN_PLACE[1]),
+    "__deepcopy__": ("deepcopy()", _NUMBER),
+    "__reduce_ex__": ("pickling", _NUMBER),
+    **{f"__i{name}__": _IN_PLACE for name in ("add", "sub", "mul", "truediv", "pow", "matmul")},
+    **{
+        name: (f".{name}() in place", _IN_PLACE[1])
+        for name in ("sort", "fill", "partition", "put", "resize", "setfield")
+    },
 }
 
 
 def _refused(name):
+    what, instead = _REFUSED.get(
+        name, (f".{name}()", "no operation does that: use minigen.ops, or do it outside the step")
+    )
+    if name in ("item", "tolist", "tobytes", "dump", "dumps", "tofile"):
+        instead = _NUMBER
+
     def refuse(self, *args, **settings):
-        raise CompileError(
-            f"compile: {_LEAVES_THE_STEP.get(name, f'.{name}()')} of an array of shape {self.shape} takes numbers out "
-            "of the step, or changes them in place, which a replay would not do again; return the tensor and look at "
-            "it outside the step, choose with minigen.ops.where(), compute with minigen.ops"
-        )
+        raise CompileError(f"{what} of an array of the step, shape {self.shape}, in a compiled step; {instead}")
 
     return refuse
 
@@ -97,7 +112,7 @@ def _while_recording(name, function):
 
 for _name, _method in vars(np.ndarray).items():
     public = callable(_method) and not _name.startswith("_") and _name != "view"
-    if _name in _INSTEAD or _name in _LEAVES_THE_STEP or public:
+    if _name in _INSTEAD or _name in _REFUSED or public:
         setattr(Recorded, _name, _while_recording(_name, _INSTEAD.get(_name) or _refused(_name)))
 Recorded.T = property(lambda self: self.transpose())
 
@@ -111,7 +126,7 @@ def _operation(spelled, inputs, settings):
         return _through(vars(ops), spelled, inputs, settings)
     except TypeError as error:
         raise CompileError(
-            f"compile: {spelled} on an array of the step cannot be recorded ({error}); use minigen.ops, or compute it "
+            f"{spelled} on an array of the step cannot be recorded ({error}); use minigen.ops, or compute it "
             "outside the step and give it as an argument"
         ) from None
 
@@ -284,7 +299,7 @@ class Recorder(Watcher):
         self.attributes.append((thing, name, getattr(thing, name)))
 
     def refuse(self, what):
-        raise CompileError(f"compile: {what}")
+        raise CompileError(f"{what}")
 
     def check(self, name: str, args, result) -> None:
         """Raise CompileError for what was not noted and would be missing in a replay."""
@@ -299,25 +314,25 @@ class Recorder(Watcher):
         for position in self.inputs.values():
             if is_changed(raw(args[position])):
                 raise CompileError(
-                    f"compile: argument {position} of {name}() shares memory with an array that the step changes, such "
+                    f"argument {position} of {name}() shares memory with an array that the step changes, such "
                     "as a weight; a replay works on a copy of its arguments: give it a copy"
                 )
         for leaf, data, _, _, before in self.leaves.values():
             if not np.array_equal(data, before) and not is_changed(data):
                 raise CompileError(
-                    f"compile: {name}() changes a parameter of shape {leaf.data.shape} by NumPy, which a replay would "
+                    f"{name}() changes a parameter of shape {leaf.data.shape} by NumPy, which a replay would "
                     "not do again; change weights through an optimiser, or outside the step"
                 )
         for thing, attribute, value in self.attributes:
             if getattr(thing, attribute) is not value:
                 raise CompileError(
-                    f"compile: {name}() changes `{attribute}` of {thing!r} after using it, so no recording would hold "
+                    f"{name}() changes `{attribute}` of {thing!r} after using it, so no recording would hold "
                     "in the next call; call train() and eval() outside the step"
                 )
         for thing in leaves(result):
             if not isinstance(thing, (Tensor, np.ndarray, np.generic, bool, int, float, str, type(None))):
                 raise CompileError(
-                    f"compile: {name}() returns a {type(thing).__name__}; return arrays, tensors and numbers, alone or "
+                    f"{name}() returns a {type(thing).__name__}; return arrays, tensors and numbers, alone or "
                     "in tuples, named tuples, lists and dicts"
                 )
 

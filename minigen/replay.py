@@ -74,13 +74,14 @@ class Plan:
             place = placed(x)
             return Number(place) if isinstance(x, np.ndarray) and recorder.is_number(x) else place
 
-        self.calls, self.names = [], []
+        self.calls, self.names, self.changes = [], [], []
         for i in live:
             call = calls[i]
             out = targets[i] if i in targets else placed(call.value)
             lowered = _lower(call, out, each(placed, call.args), each(placed, call.static))
             self.calls += lowered
             self.names += [named(call.function)] * len(lowered)
+            self.changes += [arrays(list(call.changes or ()))] * len(lowered)
         self.inputs = [(position, buffers[memory]) for memory, position in recorder.inputs.items()]
         self.result, self.bytes = each(returned, result), sum(sizes)
         self.sketch = sketch(recorder)
@@ -271,7 +272,7 @@ def _differs(a, b) -> str:
         same = a.shape == b.shape and a.dtype == b.dtype and a.strides == b.strides
         if same and (address(a) == address(b) or a.tobytes() == b.tobytes()):
             return ""
-        return f"another {b.dtype} array of shape {b.shape}, one that no operation of the step made"
+        return f"another {b.dtype} array of shape {b.shape} that came from outside minigen"
     if a is b or repr(a) == repr(b):
         return ""
     return f"{b!r} instead of {a!r}"
