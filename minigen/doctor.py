@@ -50,6 +50,8 @@ def report(*, seed: int = 0, quick: bool = False) -> Iterator[str]:
     else:
         yield _line("kernels", mode)
 
+    off = os.environ.get("MINIGEN_COMPILE") == "0"
+    yield _line("steps", f"{'run as they are' if off else 'compiled'}; MINIGEN_COMPILE is {'0' if off else 'not set'}")
     began = time.perf_counter()
     step, products = _training_step(seed), _products(seed)
     step()

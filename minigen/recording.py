@@ -136,13 +136,6 @@ def plain(x):
     return np.ndarray.view(x, np.ndarray) if type(x) is Recorded else x
 
 
-def _plainly(x):
-    """`each(plain, x)`, quickly for what is no nest."""
-    if type(x) is Recorded:
-        return np.ndarray.view(x, np.ndarray)
-    return each(plain, x) if type(x) in (tuple, list, dict) else x
-
-
 def raw(x):
     """A tensor's array as an ordinary one; anything else as it is."""
     return plain(x.data if type(x) is Tensor else x)
@@ -186,12 +179,24 @@ class Call:
 
     __slots__ = ("args", "arrays", "changes", "function", "static", "value")
 
-    def __init__(self, function, args, static, value, changes=None):
-        self.function, self.args, self.static, self.value, self.changes = function, args, static, value, changes
-        self.arrays = [thing for thing in args if isinstance(thing, np.ndarray)]  # all that it was given
-        nests = [thing for thing in args if type(thing) in (tuple, list, dict)]
-        if nests or static:
-            self.arrays += arrays([nests, *static.values()])
+    def __init__(self, function, args, static, changes=None):
+        self.function, self.value, self.changes = function, None, changes
+        self.arrays: list[np.ndarray] = []  # all that it was given
+        self.args = [self._taken(arg) for arg in args]
+        self.static = {name: self._taken(arg) for name, arg in static.items()} if static else static
+
+    def _taken(self, x):
+        """The argument x with ordinary arrays in it, which are noted."""
+        kind = type(x)
+        if kind is Recorded:
+            x = np.ndarray.view(x, np.ndarray)
+        elif kind in (tuple, list, dict):
+            x = each(plain, x)
+            self.arrays += arrays(x)
+            return x
+        if isinstance(x, np.ndarray):
+            self.arrays.append(x)
+        return x
 
     @property
     def is_operation(self) -> bool:
@@ -242,17 +247,15 @@ class Recorder(Watcher):
         for arg in args:
             is_leaf = type(arg) is Tensor and arg.node is not None and arg.node.op is None
             if is_leaf and id(arg) not in self.leaves and self.call_of(arg.data) is None:
-                self.leaves[id(arg)] = (arg, arg.data, arg.node, arg.node.gradient, arg.data.copy())
+                self.leaves[id(arg)] = (arg, arg.data, arg.node, arg.node.gradient, arg.data.tobytes())
 
     def run(self, op, raw, static):
-        args = [_plainly(arg) for arg in raw]
-        if static:
-            static = {name: _plainly(value) for name, value in static.items()}
-        for thing in (*args, *static.values()):
+        call = Call(op, raw, static)
+        for thing in (*call.args, *static.values()):
             if type(thing) is np.random.Generator:
                 self._change(thing)
-        value = np.asarray(op.forward(*args, **static))
-        call, memory = Call(op, args, static, value), owner(value)
+        call.value = value = np.asarray(op.forward(*call.args, **call.static))
+        memory = owner(value)
         owners = {id(owner(array)) for array in call.arrays}
         if id(memory) not in owners:
             self._kept[id(memory)] = memory
@@ -264,10 +267,10 @@ class Recorder(Watcher):
         return value.view(Recorded)
 
     def act(self, action, args, changes):
-        changes = [plain(thing) for thing in changes]
         for thing in changes:
             self._change(thing)
-        call = Call(action, [_plainly(arg) for arg in args], {}, None, changes)
+        changes = [plain(thing) for thing in changes]
+        call = Call(action, args, {}, changes)
         tape._watcher = None  # what an action does inside is its own affair
         try:
             value = action(*call.args)
@@ -282,9 +285,9 @@ class Recorder(Watcher):
         return value
 
     def _change(self, thing):
-        key = (address(thing), thing.nbytes) if isinstance(thing, np.ndarray) else id(thing)
+        key = (address(thing), thing.nbytes) if type(thing) is Recorded else id(thing)  # a view that was just made
         if key not in self.changed:
-            self.changed[key] = thing
+            self.changed[key] = thing = plain(thing)
             self.undo.append(putting_back(thing))
 
     def constant(self, array):
@@ -318,7 +321,7 @@ class Recorder(Watcher):
                     "as a weight; a replay works on a copy of its arguments: give it a copy"
                 )
         for leaf, data, _, _, before in self.leaves.values():
-            if not np.array_equal(data, before) and not is_changed(data):
+            if data.tobytes() != before and not is_changed(data):
                 raise CompileError(
                     f"{name}() changes a parameter of shape {leaf.data.shape} by NumPy, which a replay would "
                     "not do again; change weights through an optimiser, or outside the step"
