@@ -131,7 +131,7 @@ class CompiledStep:
         error = CompileError(
             f"call {plan.count} of {self.name}() is not what was recorded: {wrong}. Draw noise by "
             "minigen.ops.normal(rng, shape) instead of rng.normal; give what else changes (a counter, a weight that is "
-            f"warmed up, a copy made by NumPy) as an argument{meanwhile}"
+            f"warmed up, a copy made by NumPy) as an argument, or do not compile it (fit(compile=False)){meanwhile}"
         )
         if self.strict or plan.count > 2:
             raise error
