@@ -10,6 +10,18 @@ import numpy as np
 from minigen.arguments import check_rng, is_number
 from minigen.physics import integrators, pendulum
 
+# Known distributions are data sets too, and are found here as well.
+from minigen.targets import (  # noqa: F401
+    banana,
+    checkerboard,
+    double_well,
+    funnel,
+    grid,
+    ring,
+    swiss_roll,
+    two_moons,
+)
+
 
 @dataclass(frozen=True, eq=False)
 class PendulumTrajectories:

@@ -6,6 +6,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from minigen.arguments import check_rng
+
+# How well generated samples cover the data is asked there, and found here as well.
+from minigen.coverage import (  # noqa: F401
+    classifier_two_sample_test,
+    interpolation_smoothness,
+    linear_interpolation,
+    memorisation_test,
+    mode_coverage,
+    precision_recall,
+    spherical_interpolation,
+)
 from minigen.physics import pendulum
 
 STARTS = 2
