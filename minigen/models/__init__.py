@@ -1,7 +1,9 @@
 """Models: learned generators and predictors with one face, `fit`, `sample`, and what each can tell beside."""
 
+from .classifiers import GaussianDiscriminant, LogisticRegression
 from .ensemble import Ensemble
+from .mixture import GaussianMixture
 from .regressor import Regressor
 from .vae import VAE
 
-__all__ = ["VAE", "Ensemble", "Regressor"]
+__all__ = ["VAE", "Ensemble", "GaussianDiscriminant", "GaussianMixture", "LogisticRegression", "Regressor"]
