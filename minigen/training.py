@@ -204,7 +204,7 @@ def fit(
     module.train()
     try:
         with (
-            _interrupt_flag() as interrupted,
+            interrupt_flag() as interrupted,
             tqdm(total=steps, initial=step, desc=label, disable=hidden, leave=False, mininterval=0.2) as bar,
         ):
             while step < steps and history.stopped == "steps":
@@ -355,7 +355,7 @@ def _restore(path, steps, module, optimizer, rng, average, batches, history):
 
 
 @contextmanager
-def _interrupt_flag():
+def interrupt_flag():
     """A list that is empty until Ctrl-C is pressed; the second Ctrl-C raises KeyboardInterrupt as usual."""
     pressed: list[bool] = []
     before = signal.getsignal(signal.SIGINT)

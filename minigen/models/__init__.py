@@ -2,8 +2,9 @@
 
 from .classifiers import GaussianDiscriminant, LogisticRegression
 from .ensemble import Ensemble
+from .gan import GAN
 from .mixture import GaussianMixture
 from .regressor import Regressor
 from .vae import VAE
 
-__all__ = ["VAE", "Ensemble", "GaussianDiscriminant", "GaussianMixture", "LogisticRegression", "Regressor"]
+__all__ = ["GAN", "VAE", "Ensemble", "GaussianDiscriminant", "GaussianMixture", "LogisticRegression", "Regressor"]

@@ -1,0 +1,350 @@
+"""The generative adversarial network: a generator trained against a critic that tells its samples from the data."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import numpy as np
+from tqdm import tqdm
+
+from .. import nn, ops, optim
+from ..arguments import check_fraction, check_positive, check_rng, check_size, check_sizes
+from ..compile import compile as compiled
+from ..tape import act, no_grad, tensor
+from ..training import Minibatches, interrupt_flag
+from .adversarial import LOSSES, input_gradient, interpolates, packed, unit_norm_penalty, zero_centred_penalty
+from .scaling import overall, rows
+
+SLOPE = 0.2  # of leaky_relu below zero (Radford et al., 2016)
+
+
+@dataclass
+class GANHistory:
+    """What happened during training, for every recorded step: lists of one length.
+
+    `generator_loss` and `critic_loss` (the last of the step) are without the penalties; `gradient_norm` is the mean
+    norm of the critic's gradient at the step's real examples, in scaled data and without instance noise. `seconds` is
+    the time taken, `stopped` says why training ended: "steps", "callback" or "interrupt".
+    """
+
+    step: list[int] = field(default_factory=list)
+    generator_loss: list[float] = field(default_factory=list)
+    critic_loss: list[float] = field(default_factory=list)
+    gradient_norm: list[float] = field(default_factory=list)
+    seconds: float = 0.0
+    stopped: str = "steps"
+
+
+@dataclass(frozen=True)
+class GANStep:
+    """What a callback is given after each step; a callback that returns True ends the training.
+
+    `gan` can be asked for samples; its `history_` is that of the training so far.
+    """
+
+    step: int
+    generator_loss: float
+    critic_loss: float
+    gan: GAN
+
+
+class GAN:
+    """A generator of `latent` standard normal variables and a critic, both MLPs (Goodfellow et al., 2014).
+
+    Data are brought to mean 0 and one SD for all features inside; whatever is said of the critic's inputs is meant in
+    that scale. `leaky_relu` has the slope 0.2.
+
+    Parameters
+    ----------
+    latent : number of latent variables k.
+    hidden, activation : widths of the generator's hidden layers, and what follows each.
+    critic_hidden, critic_activation : the same for the critic.
+    loss : "minimax", "non_saturating", "maximum_likelihood", "hinge" or "wasserstein"; `models.adversarial` has the
+        formulas.
+    gp : weight of the penalty (|g| - 1)^2 on the critic's gradient g between real and fake examples (Gulrajani et al.,
+        2017). With `one_sided` it counts only where |g| > 1; in one or two dimensions that is the better choice, as
+        there a critic can hardly turn its slope around without passing through slopes below 1.
+    r1, r2 : weights of |g|^2 / 2 at the real and at the fake examples (Mescheder et al., 2018).
+    clip : after each step of the critic its parameters are limited to [-clip, clip] (Arjovsky et al., 2017); for
+        "wasserstein" only.
+    spectral : critic's weights divided by their largest singular value (Miyato et al., 2018).
+    packing : how many examples the critic sees side by side (PacGAN; Lin et al., 2018); it divides `batch_size`.
+    critic_steps : how many steps the critic makes, each on new data, before one of the generator.
+    instance_noise : SD of the normal noise added to all the critic sees, falling linearly to 0 over the training
+        (Soenderby et al., 2017).
+    average : decay of a running average of the generator's weights, which `sample` then uses; 0 for none.
+    steps, batch_size : steps of the generator, and examples, not packs, in each minibatch.
+    lr, critic_lr, betas, cosine_decay : Adam's step sizes for generator and critic (None: the same), its betas, and
+        whether the step sizes fall to 0 along half a cosine.
+    record_every : each so many steps an entry is made in `history_`, the first step among them.
+
+    After `fit`: `generator_`, `critic_`, `history_`, `scale_`, and `average_`, an `optim.WeightAverage` or None.
+    """
+
+    def __init__(
+        self,
+        latent: int = 8,
+        hidden: Sequence[int] = (128, 128),
+        activation: str = "relu",
+        *,
+        critic_hidden: Sequence[int] = (128, 128),
+        critic_activation: str = "leaky_relu",
+        loss: str = "non_saturating",
+        gp: float = 0.0,
+        one_sided: bool = False,
+        r1: float = 0.0,
+        r2: float = 0.0,
+        clip: float | None = None,
+        spectral: bool = False,
+        packing: int = 1,
+        critic_steps: int = 1,
+        instance_noise: float = 0.0,
+        average: float = 0.0,
+        steps: int = 5000,
+        batch_size: int = 128,
+        lr: float = 1e-3,
+        critic_lr: float | None = None,
+        betas: tuple[float, float] = (0.5, 0.9),
+        cosine_decay: bool = True,
+        record_every: int = 10,
+    ):
+        if loss not in LOSSES:
+            raise ValueError(f"GAN got loss={loss!r}; choose one of {', '.join(LOSSES)}")
+        if clip is not None and loss != "wasserstein":
+            raise ValueError(f'GAN got clip={clip!r} with loss={loss!r}; clipping goes with loss="wasserstein"')
+        if one_sided and not gp:
+            raise ValueError("GAN got one_sided=True without the penalty it belongs to; give its weight too, as gp=10")
+        self.latent = check_size(latent, "latent", "GAN")
+        for name in (activation, critic_activation):
+            nn.Activation(name)  # raises here, and not only in fit(), for a name that is not known
+        self.hidden, self.activation = check_sizes(hidden, "hidden", "GAN"), activation
+        self.critic_hidden = check_sizes(critic_hidden, "critic_hidden", "GAN")
+        self.critic_activation, self.loss, self.one_sided, self.spectral = critic_activation, loss, one_sided, spectral
+        self.gp, self.r1, self.r2 = (
+            check_positive(weight, name, "GAN", zero=True) for name, weight in (("gp", gp), ("r1", r1), ("r2", r2))
+        )
+        self.clip = None if clip is None else check_positive(clip, "clip", "GAN")
+        if loss == "wasserstein" and not (self.gp or self.r1 or self.r2 or clip or spectral):
+            raise ValueError(
+                'GAN got loss="wasserstein" and nothing that limits the critic, whose loss then has no least value; '
+                "give one of gp=10, r1=0.1, r2, clip=0.01, spectral=True"
+            )
+        self.packing = check_size(packing, "packing", "GAN")
+        self.critic_steps = check_size(critic_steps, "critic_steps", "GAN")
+        self.instance_noise = check_positive(instance_noise, "instance_noise", "GAN", zero=True)
+        self.average = check_fraction(average, "average", "GAN")
+        self.steps, self.batch_size = check_size(steps, "steps", "GAN"), check_size(batch_size, "batch_size", "GAN")
+        if self.batch_size % self.packing:
+            raise ValueError(
+                f"GAN got batch_size={batch_size} and packing={packing}; a batch must be a whole number of packs, such "
+                f"as {self.packing * math.ceil(self.batch_size / self.packing)}"
+            )
+        self.lr = check_positive(lr, "lr", "GAN")
+        self.critic_lr = None if critic_lr is None else check_positive(critic_lr, "critic_lr", "GAN")
+        if not isinstance(betas, (tuple, list)) or len(betas) != 2:
+            raise ValueError(f"GAN got betas={betas!r}; expected two numbers in [0, 1)")
+        self.betas, self.cosine_decay = tuple(check_fraction(beta, "a beta", "GAN") for beta in betas), cosine_decay
+        self.record_every = check_size(record_every, "record_every", "GAN")
+
+    def fit(
+        self,
+        X,
+        *,
+        rng: np.random.Generator,
+        progress: bool | None = None,
+        callbacks: Sequence[Callable[[GANStep], bool | None]] = (),
+    ) -> GAN:
+        """Learn from X (n, d); returns the GAN.
+
+        `progress` shows a bar, by default only on a terminal; `callbacks` are called with a `GANStep` after each step.
+        Ctrl-C ends the training after the step under way and keeps what was learned, a second one interrupts at once.
+
+        Raises FloatingPointError when a loss or its gradient is not finite: before the weights that it was to change
+        are touched, so that both networks are still finite.
+        """
+        check_rng(rng, "GAN.fit()")
+        X = rows(X, "X", "GAN.fit()")
+        if len(X) < self.packing:
+            raise ValueError(f"GAN.fit() got {len(X)} rows, fewer than one pack of {self.packing}; give more data")
+        self.scale_, d = overall(X), X.shape[1]
+        data = self.scale_.to_unit(X).astype(np.float32)
+        self.generator_ = _mlp([self.latent, *self.hidden, d], self.activation, nn.Linear, rng)
+        linear = nn.SpectralLinear if self.spectral else nn.Linear
+        self.critic_ = _mlp([self.packing * d, *self.critic_hidden, 1], self.critic_activation, linear, rng)
+        self.average_ = optim.WeightAverage(self.generator_, self.average) if self.average else None
+        self.history_ = history = GANHistory()
+        whole_packs = len(data) - len(data) % self.packing
+        batches = Minibatches(len(data), min(self.batch_size, whole_packs), rng)
+        game = _Game(self, rng)
+        play, slope = compiled(game.play, strict=False), compiled(game.slope, strict=False)
+        start = time.perf_counter()
+        hidden = None if progress is None else not progress  # None: hidden unless on a terminal
+        try:
+            with (
+                interrupt_flag() as interrupted,
+                tqdm(total=self.steps, desc="GAN", disable=hidden, leave=False, mininterval=0.2) as bar,
+            ):
+                while game.step < self.steps and history.stopped == "steps":
+                    noise_sd = self.instance_noise * (1 - game.step / self.steps)
+                    real = [np.take(data, batches.draw(), axis=0) for _ in range(self.critic_steps)]
+                    self.critic_.train()
+                    critic_loss, generator_loss = (x.item() for x in play(np.asarray(noise_sd, np.float32), *real))
+                    self.critic_.eval()
+                    if self.average_ is not None:
+                        self.average_.update()
+                    if game.step % self.record_every == 0:
+                        history.step.append(game.step + 1)
+                        history.generator_loss.append(generator_loss)
+                        history.critic_loss.append(critic_loss)
+                        history.gradient_norm.append(slope(real[-1]).item())
+                    game.step += 1
+                    if game.step % 50 == 1:
+                        bar.set_postfix(generator=f"{generator_loss:.4g}", critic=f"{critic_loss:.4g}", refresh=False)
+                    bar.update()
+                    history.seconds = time.perf_counter() - start
+                    info = GANStep(game.step, generator_loss, critic_loss, self)
+                    if any([callback(info) for callback in callbacks]):
+                        history.stopped = "callback"
+                    if interrupted:
+                        history.stopped = "interrupt"
+        finally:
+            self.critic_.eval()
+            self.generator_.eval()
+        history.seconds = time.perf_counter() - start
+        return self
+
+    def sample(self, n: int, rng: np.random.Generator) -> np.ndarray:
+        """n draws (n, d), by the averaged generator if there is one."""
+        self._check_fitted()
+        check_rng(rng, "GAN.sample()")
+        return self.generate(rng.standard_normal((check_size(n, "n", "GAN.sample()"), self.latent), np.float32))
+
+    def generate(self, Z) -> np.ndarray:
+        """What the generator that `sample` uses makes of latent points Z (n, k): (n, d)."""
+        self._check_fitted()
+        Z = rows(Z, "Z", "GAN.generate()", self.latent).astype(np.float32)
+        with no_grad():
+            if self.average_ is None or self.average_.average is None:
+                return self.scale_.from_unit(self.generator_(Z).data)
+            with self.average_.applied():
+                return self.scale_.from_unit(self.generator_(Z).data)
+
+    def discriminate(self, X) -> np.ndarray:
+        """The critic's value for each row of X (n, d): (n,).
+
+        For the losses "minimax", "non_saturating" and "maximum_likelihood" it is the logit of being real, which for the
+        best critic is log p(x) / q(x) of data over samples; for "hinge" and "wasserstein" a number without a unit.
+        With packing m, n is a multiple of m, and there is one value for each m consecutive rows: (n / m,).
+        """
+        self._check_fitted()
+        X = rows(X, "X", "GAN.discriminate()", len(self.scale_.mean))
+        if len(X) % self.packing:
+            raise ValueError(
+                f"GAN.discriminate() got {len(X)} rows; this critic sees packs of {self.packing}: give a multiple of it"
+            )
+        with no_grad():
+            return self.critic_(packed(self.scale_.to_unit(X).astype(np.float32), self.packing)).data[:, 0]
+
+    def _check_fitted(self):
+        if not hasattr(self, "history_"):
+            raise ValueError("this GAN has not been fitted yet; call fit(X, rng=...) first")
+
+
+def _mlp(sizes, activation, linear, rng) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for n_in, n_out in pairwise(sizes):
+        if layers:
+            layers.append(nn.Activation(activation, **({"slope": SLOPE} if activation == "leaky_relu" else {})))
+        layers.append(linear(n_in, n_out, rng=rng))
+    return nn.Sequential(*layers)
+
+
+class _Game:
+    """One step of both players; `play` and `slope` are what is compiled. `step` counts the steps done."""
+
+    def __init__(self, gan: GAN, rng: np.random.Generator):
+        self.gan, self.rng, self.step = gan, rng, 0
+        self.generator, self.critic = gan.generator_, gan.critic_
+        self.loss = LOSSES[gan.loss]
+
+        def adam(module, lr, steps):
+            return optim.Adam(module, optim.cosine_decay(lr, steps) if gan.cosine_decay else lr, betas=gan.betas)
+
+        self.for_generator = adam(self.generator, gan.lr, gan.steps)
+        critic_lr = gan.lr if gan.critic_lr is None else gan.critic_lr
+        self.for_critic = adam(self.critic, critic_lr, gan.steps * gan.critic_steps)
+
+    def play(self, noise_sd, *real):
+        """A step of the critic for each minibatch of real examples, then one of the generator: their losses."""
+        for x in real:
+            critic_loss = self._critic_step(x, noise_sd)
+        return critic_loss, self._generator_step(real[-1].shape[0], noise_sd)
+
+    def slope(self, real):
+        """Mean norm of the critic's gradient at the real examples."""
+        x = tensor(packed(real, self.gan.packing), requires_grad=True)
+        return ops.mean(ops.norm(input_gradient(self.critic(x), x).detach(), axis=1))
+
+    def _critic_step(self, real, noise_sd):
+        gan = self.gan
+        self.for_critic.zero_grad()
+        with no_grad():
+            fake = self._fakes(real.shape[0]).data
+        real, fake = self._shown(real, noise_sd), self._shown(fake, noise_sd)
+        at_real, at_fake = tensor(real, requires_grad=gan.r1 > 0), tensor(fake, requires_grad=gan.r2 > 0)
+        on_real, on_fake = self.critic(at_real), self.critic(at_fake)
+        total = loss = self.loss.critic(on_real, on_fake)
+        if gan.r1:
+            total = ops.add(total, ops.multiply(zero_centred_penalty(input_gradient(on_real, at_real)), gan.r1))
+        if gan.r2:
+            total = ops.add(total, ops.multiply(zero_centred_penalty(input_gradient(on_fake, at_fake)), gan.r2))
+        if gan.gp:
+            between = tensor(interpolates(real, fake, self.rng), requires_grad=True)
+            gradient = input_gradient(self.critic(between), between)
+            total = ops.add(total, ops.multiply(unit_norm_penalty(gradient, gan.one_sided), gan.gp))
+        self._learn(self.for_critic, total, "critic")
+        if gan.clip is not None:
+            flat = self.critic.flat()
+            act(_clip, flat, gan.clip, changes=(flat.data,))
+        return loss
+
+    def _generator_step(self, n, noise_sd):
+        self.for_generator.zero_grad()
+        loss = self.loss.generator(self.critic(self._shown(self._fakes(n), noise_sd)))
+        self._learn(self.for_generator, loss, "generator")
+        return loss
+
+    def _fakes(self, n):
+        return self.generator(ops.normal(self.rng, (n, self.gan.latent)))
+
+    def _shown(self, x, noise_sd):
+        """Examples as the critic sees them: with instance noise, and packed."""
+        if self.gan.instance_noise:
+            x = ops.add(x, ops.multiply(ops.normal(self.rng, x.shape), noise_sd))
+        return packed(x, self.gan.packing)
+
+    def _learn(self, optimizer, loss, player):
+        loss.backward(optimizer.module.parameters())
+        act(self._check_finite, loss.data, optimizer.module.flat().grad, player)
+        optimizer.step()
+
+    def _check_finite(self, loss, gradient, player):
+        if not math.isfinite(loss):
+            trouble = f"the {player}'s loss is {float(loss)}"
+        elif not math.isfinite(np.dot(gradient, gradient)) and not np.isfinite(gradient).all():
+            trouble = f"the gradient of the {player}'s loss ({float(loss):.6g}) is not finite"
+        else:
+            return
+        raise FloatingPointError(
+            f"GAN.fit(): {trouble} at step {self.step + 1}; the {player}'s weights are those before it. A smaller lr, "
+            "or a penalty such as r1=0.1, may help; minigen.check.debug() finds the operation"
+        )
+
+
+def _clip(flat, limit: float) -> None:
+    np.clip(flat.data, -limit, limit, out=flat.data)
+    flat.changed()
