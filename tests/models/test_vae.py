@@ -1,8 +1,11 @@
 """Is the VAE's bound the one of the textbook, and does training it give a generator that obeys physics?"""
 
+import warnings
+
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import special, stats
+from sklearn.decomposition import PCA
 
 from minigen import datasets, metrics, nn, ops, tensor
 from minigen.models import VAE
@@ -300,10 +303,294 @@ def test_in_other_units_the_bound_changes_by_the_jacobian(posterior, decoder_sd)
     np.testing.assert_allclose(theirs.decoder_sd_, factor * ours.decoder_sd_, rtol=1e-9)
 
 
+@BOTH
+def test_log_prob_is_the_density_of_the_implied_normal(posterior):
+    vae, X, exact, *_ = linear_gaussian(posterior)
+    np.testing.assert_allclose(vae.log_prob(X), exact, rtol=1e-9)
+
+
+def probabilistic_pca(k=2, n=300):
+    """Weights of the maximum likelihood of probabilistic PCA (Tipping and Bishop, 1999, eqs 7 and 8) put into a linear
+    VAE, with the exact posterior as its encoder: VAE, data, and scikit-learn's log-likelihood."""
+    X = table(n)
+    theirs = PCA(k).fit(X)
+    vae = with_weights(VAE(k, (), decoder_sd=float(np.sqrt(theirs.noise_variance_))), X)
+    unit = vae.scale_.sd
+    variance = theirs.noise_variance_ / unit**2
+    W = theirs.components_.T * np.sqrt(theirs.explained_variance_ / unit**2 - variance)
+    M = np.diag(W.T @ W) + variance  # of z given x; the columns of W are orthogonal
+    encoder, decoder = vae.network_.encoder[0], vae.network_.decoder[0]
+    decoder.weight, decoder.bias = W, np.zeros(4)
+    encoder.weight = np.vstack([W.T / M[:, None], np.zeros((k, 4))])
+    encoder.bias = np.concatenate([np.zeros(k), np.log(variance / M) / 2])
+    return vae, X, theirs.score_samples(X)
+
+
+def test_in_the_linear_case_the_optimum_is_probabilistic_pca():
+    vae, X, exact = probabilistic_pca()
+    np.testing.assert_allclose(vae.log_prob(X), exact, rtol=1e-8)
+    # With the true posterior every draw has the weight p(x).
+    for draws in (1, 7):
+        np.testing.assert_allclose(vae.iwae(X, rng(draws), draws=draws), exact, rtol=1e-6)
+    elbo, error = measured(vae, X, draws=500)
+    assert (np.abs(elbo - exact) < 5 * error).all()
+
+
+def test_training_comes_near_probabilistic_pca_and_never_above():
+    _, X, exact = probabilistic_pca(n=1000)
+    sd = float(np.sqrt(PCA(2).fit(X).noise_variance_))
+    vae = VAE(2, (), decoder_sd=sd, steps=3000, lr=0.01).fit(X, rng=rng(18))
+    elbo, found = vae.elbo(X, rng(19), draws=100).mean(), vae.log_prob(X).mean()
+    assert found < exact.mean() + 0.002  # scikit-learn divides by n - 1
+    assert exact.mean() - 0.01 < elbo < found + 0.01
+
+
+@BOTH
+def test_the_importance_weighted_bound_rises_with_the_draws_up_to_the_likelihood(posterior):
+    vae, X, exact, *_ = linear_gaussian(posterior, k=3)
+    repeats = 400
+    many = np.repeat(X, repeats, axis=0)
+
+    def averaged(bounds):
+        each = bounds.reshape(len(X), repeats)
+        return each.mean(), np.sqrt(np.sum(each.var(axis=1)) / repeats) / len(X)
+
+    elbo, error = averaged(vae.elbo(many, rng(20)))
+    rising = [averaged(vae.iwae(many, rng(draws), draws=draws)) for draws in (1, 4, 40)]
+    assert abs(rising[0][0] - elbo) < 5 * (error + rising[0][1])
+    for (low, _), (high, above) in zip(rising, [*rising[1:], (exact.mean(), 0.0)]):
+        assert low < high - 5 * above
+    assert exact.mean() - rising[-1][0] < 0.3 * (exact.mean() - elbo)
+
+
+def test_from_a_posterior_that_is_too_wide_the_weighted_bound_reaches_the_likelihood():
+    vae, X, exact = probabilistic_pca()
+    encoder = vae.network_.encoder[0]
+    encoder.bias = np.add(encoder.bias.data, [0, 0, 0.4, 0.4])
+    elbo, far = vae.elbo(X, rng(1), draws=500).mean(), vae.iwae(X, rng(2), draws=5000)
+    assert exact.mean() - elbo > 0.2
+    np.testing.assert_allclose(far, exact, atol=0.1)
+    assert abs(np.mean(far - exact)) < 0.01
+
+
 def test_the_bound_does_not_know_beta():
     X = table(20)
     bounds = [with_weights(VAE(3, (6,), beta=beta), X).elbo(X, rng(16)) for beta in (1.0, 7.0)]
     np.testing.assert_array_equal(*bounds)
+
+
+# What is made of the KL -----------------------------------------------------------------------------------------------
+
+
+def parts_by_hand(vae, x, seed=5):
+    """Mean reconstruction term, and KL of each latent (k,), of one draw."""
+    reconstruction, kl = vae._terms(x, rng(seed))
+    mean, log_sd, below = (None if part is None else part.data for part in vae._posterior(x))
+    shares = (mean**2 + np.exp(2 * log_sd) - 1) / 2 - log_sd
+    for column, row in enumerate([] if below is None else np.tril_indices(vae.latent, -1)[0]):
+        shares[:, row] += below[:, column] ** 2 / 2
+    np.testing.assert_allclose(shares.sum(axis=1), kl.data, rtol=1e-5, atol=1e-6)
+    return reconstruction.data.mean(), shares.mean(axis=0)
+
+
+@BOTH
+@pytest.mark.parametrize("done, climbed", [(0, 0.0), (30, 0.3), (100, 1.0), (1000, 1.0)])
+def test_the_schedules_by_hand(posterior, done, climbed):
+    X = table(50)
+    for settings, penalty in [
+        ({"beta": 4.0}, lambda kl: 4.0 * climbed * kl.sum()),
+        ({"beta": 4.0, "capacity": 9.0}, lambda kl: 4.0 * abs(kl.sum() - 9.0 * climbed)),
+        ({"beta": 4.0, "free_bits": 0.35}, lambda kl: 4.0 * climbed * np.maximum(kl, 0.35).sum()),
+    ]:
+        vae = with_weights(VAE(3, (6,), posterior=posterior, warmup=100, **settings), X)
+        x = vae.scale_.to_unit(X)
+        vae._steps_done[...] = done
+        reconstruction, kl = parts_by_hand(vae, x)
+        assert kl.min() < 0.35 < kl.max()
+        np.testing.assert_allclose(vae._loss(x, rng(5)).item(), reconstruction + penalty(kl), rtol=1e-6)
+
+
+SCHEDULES = [
+    {"warmup": 70},
+    {"warmup": 70, "beta": 5.0, "posterior": "full"},
+    {"warmup": 40, "capacity": 3.0, "beta": 10.0},
+    {"capacity": 3.0},
+    {"free_bits": 0.3, "beta": 3.0},
+    {"free_bits": 0.3, "warmup": 30, "posterior": "full"},
+    {"warmup": 70, "decoder": "bernoulli", "free_bits": 0.1},
+]
+
+
+@pytest.mark.parametrize("settings", SCHEDULES, ids=str)
+def test_a_compiled_fit_follows_the_schedule_bit_for_bit(settings, monkeypatch):
+    X = 1 / (1 + np.exp(-table(40)))
+    trained = []
+    for switch in ("1", "0"):
+        monkeypatch.setenv("MINIGEN_COMPILE", switch)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # that it is not compiled would be a warning
+            trained.append(small(X, steps=120, **settings))
+    ours, plain = trained
+    np.testing.assert_array_equal(ours.network_.flat().data, plain.network_.flat().data)
+    assert ours.history_.loss == plain.history_.loss
+    assert ours._steps_done == plain._steps_done == (120 if "warmup" in settings else 0)
+    constant = small(X, steps=120, **{**settings, "warmup": 0})
+    assert ("warmup" in settings) == (constant.history_.loss != ours.history_.loss)
+
+
+def test_a_warm_up_begins_without_kl_and_a_long_one_stays_near_it():
+    X = table(400) / 2.0
+    kl = [
+        kl_to_prior(*posterior_of(small(X, steps=600, lr=0.01, beta=100.0, warmup=warmup), X)).mean()
+        for warmup in (0, 10**6)
+    ]
+    assert kl[0] < 0.1 and kl[1] > 5
+
+
+@BOTH
+def test_the_kl_comes_to_the_capacity(posterior):
+    X = table(400)
+    for capacity in (1.0, 4.0):
+        vae = small(
+            X, posterior=posterior, steps=1500, lr=0.005, batch_size=100, beta=30.0, capacity=capacity, warmup=500
+        )
+        assert abs(kl_to_prior(*posterior_of(vae, X)).mean() - capacity) < 0.25
+
+
+@BOTH
+def test_free_bits_keep_every_latent_in_use(posterior):
+    X = table(400)
+    settings = {"posterior": posterior, "latent": 4, "steps": 1500, "lr": 0.005, "batch_size": 100, "beta": 20.0}
+    shares = []
+    for free_bits in (0.0, 0.5):
+        vae = small(X, free_bits=free_bits, **settings)
+        x = vae.scale_.to_unit(X).astype(np.float32)
+        shares.append(parts_by_hand(vae, x)[1])
+    assert shares[0].min() < 0.05 and shares[0].sum() < 1
+    assert (shares[1] > 0.4).all() and (shares[1] < 0.7).all()
+
+
+@BOTH
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"capacity": 1.0, "warmup": 10},
+        {"capacity": 50.0, "warmup": 10},
+        {"free_bits": 0.5},
+        {"warmup": 10},
+        {"decoder": "bernoulli", "beta": 2.0},
+    ],
+    ids=str,
+)
+def test_gradients_of_the_other_losses_agree_with_finite_differences(posterior, settings):
+    X = special.expit(table(12))
+    vae = with_weights(VAE(3, (6, 5), "tanh", posterior=posterior, **settings), X)
+    x, flat = vae.scale_.to_unit(X), vae.network_.flat()
+    vae._steps_done[...] = 7
+    flat.grad.fill(0)
+    vae._loss(x, rng(9)).backward()
+    at = flat.data.copy()
+
+    def value(weights):
+        flat.data[...] = weights
+        return vae._loss(x, rng(9)).item()
+
+    for seed in range(3):
+        direction = rng(seed).standard_normal(at.shape)
+        slope = (value(at + 1e-5 * direction) - value(at - 1e-5 * direction)) / 2e-5
+        np.testing.assert_allclose(flat.grad @ direction, slope, rtol=1e-6)
+
+
+@BOTH
+@pytest.mark.parametrize("settings", [{"capacity": 2.0}, {"free_bits": 0.5}, {"decoder": "bernoulli"}], ids=str)
+def test_twice_the_batch_is_the_same_loss_whatever_the_loss(posterior, settings):
+    X = special.expit(table(30))
+    vae = with_weights(VAE(3, (6,), posterior=posterior, **settings), X)
+    x, eps = vae.scale_.to_unit(X), rng(7).standard_normal((30, 3))
+    once = vae._loss(x, Noise(eps)).item()
+    twice = vae._loss(np.tile(x, (2, 1)), Noise(np.tile(eps, (2, 1)))).item()
+    np.testing.assert_allclose(twice, once, rtol=1e-12)
+
+
+@BOTH
+@pytest.mark.parametrize(
+    "settings", [{}, {"capacity": 2.0}, {"free_bits": 0.5}, {"decoder": "bernoulli"}, {"decoder_sd": 0.2}], ids=str
+)
+def test_twice_the_features_add_the_reconstruction_once_more_to_the_loss(posterior, settings):
+    X = special.expit(table(30))
+    one = with_weights(VAE(3, (6,), posterior=posterior, **settings), X)
+    two = with_weights(VAE(3, (6,), posterior=posterior, **settings), np.hstack([X, X]))
+    state = one.network_.state_dict()
+    state["encoder.0.weight"] = np.hstack([state["encoder.0.weight"]] * 2) / 2
+    for name in {"decoder.2.weight", "decoder.2.bias", "log_sd"} & state.keys():
+        state[name] = np.concatenate([state[name]] * 2)
+    two.network_.load_state_dict(state)
+    x = one.scale_.to_unit(X)
+    difference = two._loss(np.hstack([x, x]), rng(8)).item() - one._loss(x, rng(8)).item()
+    np.testing.assert_allclose(difference, one._terms(x, rng(8))[0].data.mean(), rtol=1e-6)
+
+
+# Data of zeros and ones -----------------------------------------------------------------------------------------------
+
+
+def binary(n=60, seed=1):
+    return (table(n, seed) > [0.0, 10.0, -3.0, 4.0]).astype(float)
+
+
+@BOTH
+def test_the_bernoulli_terms_by_hand(posterior):
+    X = binary()
+    vae = with_weights(VAE(3, (6, 5), "tanh", posterior=posterior, decoder="bernoulli", beta=2.5), X)
+    vae.network_.decoder = Recorder(vae.network_.decoder)
+    reconstruction, kl = vae._terms(X, rng(5))
+    p = vae.network_.decoder.decoder(vae.network_.decoder.z).data
+    expected = -stats.bernoulli.logpmf(X, special.expit(p)).sum(axis=1)
+    np.testing.assert_allclose(reconstruction.data, expected, rtol=1e-9)
+    np.testing.assert_allclose(kl.data, kl_to_prior(*posterior_of(vae, X)), rtol=1e-6)
+    np.testing.assert_allclose(vae._loss(X, rng(5)).item(), np.mean(expected + 2.5 * kl.data), rtol=1e-6)
+    np.testing.assert_allclose(vae.elbo(X, rng(5)), -expected - kl.data, rtol=1e-9)
+    assert "log_sd" not in vae.network_.state_dict()
+
+
+def test_bernoulli_bounds_stay_below_the_likelihood_by_quadrature():
+    X = binary(300)
+    vae = small(X, latent=1, decoder="bernoulli", steps=500, lr=0.01, batch_size=100)
+    points, weights = np.polynomial.hermite_e.hermegauss(60)
+    logits = vae.network_.decoder(points[:, None].astype(np.float32)).data.astype(float)
+    given = X @ logits.T - np.logaddexp(0, logits).sum(axis=1)
+    likelihood = np.exp(given) @ weights / np.sqrt(2 * np.pi)
+    exact = np.log(likelihood).mean()
+    bounds = [vae.elbo(X, rng(1), 300), *(vae.iwae(X, rng(2), draws) for draws in (10, 3000))]
+    means = [bound.mean() for bound in bounds]
+    assert means[0] < means[1] < exact
+    assert abs(means[2] - exact) < 0.002 and exact - means[0] > 0.01
+    counts = np.unique(X, axis=0, return_counts=True)[1] / len(X)
+    independent = stats.bernoulli.logpmf(X, X.mean(axis=0)).sum(axis=1).mean()
+    assert independent + 0.2 < exact < np.sum(counts * np.log(counts))  # it has learned how the features hang together
+
+
+def test_bernoulli_data_are_not_scaled_and_samples_are_probabilities_or_bits():
+    X = binary(200) * [1, 1, 1, 0]  # with a feature that never changes
+    vae = small(X, decoder="bernoulli", steps=600, lr=0.01)
+    np.testing.assert_array_equal(vae._unit(X, ""), X)
+    n = 20000
+    p, bits = vae.sample(n, rng(1)), vae.sample(n, rng(1), noise=True)
+    assert ((p >= 0) & (p <= 1)).all() and set(np.unique(bits)) == {0.0, 1.0}
+    sd = np.sqrt(np.mean(p * (1 - p), axis=0) / n)
+    assert (np.abs(bits.mean(axis=0) - p.mean(axis=0)) < 5 * sd + 1e-12).all()
+    np.testing.assert_allclose(bits.mean(axis=0), X.mean(axis=0), atol=0.12)
+
+
+def test_logits_of_a_thousand_are_finite():
+    X = binary()
+    vae = with_weights(VAE(2, (4,), decoder="bernoulli"), X, precise=False)
+    vae.network_.decoder[2].bias = [1000.0, -1000.0, 1000.0, -1000.0]
+    vae.network_.flat().grad.fill(0)
+    loss = vae._loss(X.astype(np.float32), rng())
+    loss.backward()
+    assert np.isfinite(loss.item()) and np.isfinite(vae.network_.flat().grad).all()
+    assert np.isfinite(vae.elbo(X, rng())).all() and np.isfinite(vae.iwae(X, rng(), 3)).all()
+    np.testing.assert_array_equal(np.round(vae.decode([[0.0, 0.0]])), [[1, 0, 1, 0]])
 
 
 # Its face -------------------------------------------------------------------------------------------------------------
@@ -414,6 +701,25 @@ X = table(20)
         (lambda: VAE(beta=-1), "beta=-1; expected a number of 0 or more"),
         (lambda: VAE(beta=np.nan), "beta=nan"),
         (lambda: VAE(steps=0), "steps=0"),
+        (lambda: VAE(decoder="poisson"), "decoder='poisson'; choose one of gaussian, bernoulli"),
+        (lambda: VAE(decoder="bernoulli", decoder_sd=0.1), "decoder_sd=0.1 for a Bernoulli decoder, which has no SD"),
+        (lambda: VAE(warmup=-1), "warmup=-1; expected a whole number of steps, 0 or more"),
+        (lambda: VAE(warmup=0.5), "warmup=0.5"),
+        (lambda: VAE(capacity=-1), "capacity=-1; expected a number of 0 or more"),
+        (lambda: VAE(free_bits=np.inf), "free_bits=inf"),
+        (lambda: VAE(free_bits=0.1, capacity=3.0), "capacity=3.0 and free_bits=0.1.*give one"),
+        (
+            lambda: VAE(decoder="bernoulli", steps=2).fit(X, rng=rng()),
+            r"VAE.fit\(\) got data from .* in \[0, 1\]: scale",
+        ),
+        (lambda: small(binary(), decoder="bernoulli").elbo(2 * binary(), rng()), r"elbo\(\) got data from 0 to 2"),
+        (lambda: small(binary(), decoder="bernoulli").decoder_sd_, "a Bernoulli decoder has no SD"),
+        (lambda: small(binary(), decoder="bernoulli", hidden=()).log_prob(binary()), r'decoder="bernoulli": iwae'),
+        (lambda: small(X).log_prob(X), r"exact for hidden=\(\) and a Gaussian decoder; this one has hidden=\(8,\)"),
+        (lambda: VAE().log_prob(X), "not been fitted yet"),
+        (lambda: VAE().iwae(X, rng()), "not been fitted yet"),
+        (lambda: small(X).iwae(X, rng(), draws=0), r"VAE.iwae\(\) got draws=0"),
+        (lambda: small(X).iwae(X[:, :3], rng()), r"VAE.iwae\(\) got X of shape \(20, 3\); expected \(n, 4\)"),
         (lambda: VAE(steps=2).fit(X[0], rng=rng()), r"X of shape \(4,\); expected \(n, d\)"),
         (lambda: VAE(steps=2).fit(X[:0], rng=rng()), r"shape \(0, 4\); expected at least one row"),
         (lambda: VAE(steps=2).fit(X + np.nan, rng=rng()), r"80 value\(s\) that are NaN or infinite"),
@@ -441,6 +747,7 @@ def test_misuse(make, message):
         lambda vae: vae.fit(X, rng=0),
         lambda vae: vae.sample(3, None),
         lambda vae: vae.elbo(X, np.random.RandomState(0)),
+        lambda vae: vae.iwae(X, 3),
     ],
 )
 def test_randomness_comes_from_a_generator(call):
