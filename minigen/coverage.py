@@ -35,7 +35,7 @@ def _blocks(n: int, width: int):
     return (slice(start, start + rows) for start in range(0, n, rows))
 
 
-def _neighbours(samples: np.ndarray, among: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+def nearest_neighbours(samples: np.ndarray, among: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     """Distances (n, k), increasing, and indices (n, k) of the k nearest rows of `among`."""
     distances, indices = np.empty((len(samples), k)), np.empty((len(samples), k), int)
     centre = np.median(among, axis=0)  # where single outliers do not cost the others their precision
@@ -122,7 +122,7 @@ def mode_coverage(samples, modes, sd: float, *, weights=None, radius: float = 3.
             "probabilities above 0 that add up to 1"
         )
 
-    distance, nearest = (a[:, 0] for a in _neighbours(kept, modes, 1))
+    distance, nearest = (a[:, 0] for a in nearest_neighbours(kept, modes, 1))
     counts = np.bincount(nearest[distance <= radius * sd], minlength=k)
     share = np.bincount(nearest, minlength=k) / len(kept)
     seen = share > 0
@@ -161,7 +161,7 @@ def precision_recall(generated, real, k: int = 3) -> tuple[float, float]:
 
 def _share_inside(samples: np.ndarray, region: np.ndarray, k: int) -> float:
     """Share of the samples that lie in at least one ball of the region."""
-    reach = _neighbours(region, region, k + 1)[0][:, k] ** 2  # the nearest is the sample itself
+    reach = nearest_neighbours(region, region, k + 1)[0][:, k] ** 2  # the nearest is the sample itself
     centre = np.median(region, axis=0)
     region, samples = region - centre, samples - centre
     norms = np.sum(region**2, axis=1)
@@ -216,7 +216,7 @@ def memorisation_test(generated, training, held_out) -> MemorisationTest:
     n, m = len(generated), len(held_out)
     if min(n, m) < 10:
         raise ValueError(f"memorisation_test() got {n} generated and {m} held_out samples; give at least 10 of each")
-    distances = np.concatenate([_neighbours(a, training, 1)[0][:, 0] for a in (generated, held_out)])
+    distances = np.concatenate([nearest_neighbours(a, training, 1)[0][:, 0] for a in (generated, held_out)])
     _, place, ties = np.unique(distances, return_inverse=True, return_counts=True)
     rank = np.cumsum(ties) - (ties - 1) / 2  # equal distances share the middle of their ranks
     N = n + m
@@ -268,9 +268,9 @@ def classifier_two_sample_test(a, b, rng: np.random.Generator) -> ClassifierTest
     a, b = rng.permutation(a)[:n], rng.permutation(b)[:n]
     half = n // 2
     k = isqrt(2 * half)
-    nearest = _neighbours(np.concatenate([a[half:], b[half:]]), np.concatenate([a[:half], b[:half]]), k - (k % 2 == 0))[
-        1
-    ]
+    nearest = nearest_neighbours(
+        np.concatenate([a[half:], b[half:]]), np.concatenate([a[:half], b[:half]]), k - (k % 2 == 0)
+    )[1]
     says_b = np.mean(nearest >= half, axis=1) > 0.5
     is_b = np.arange(2 * (n - half)) >= n - half
     accuracy = np.mean(says_b == is_b)

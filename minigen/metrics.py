@@ -14,6 +14,7 @@ from minigen.coverage import (  # noqa: F401
     linear_interpolation,
     memorisation_test,
     mode_coverage,
+    nearest_neighbours,
     precision_recall,
     spherical_interpolation,
 )
@@ -252,12 +253,8 @@ def nearest_distances(samples, training) -> np.ndarray:
     if not (len(training) and np.all(np.isfinite(training))):
         raise ValueError("training must hold at least one sample and only finite numbers; clean it first")
     distances = np.full(len(samples), np.inf)
-    finite = np.flatnonzero(np.all(np.abs(samples) < 1e100, axis=1))
-    half_norm = 0.5 * np.sum(training**2, axis=1)
-    for rows in np.split(finite, range(1000, len(finite), 1000)):
-        # |a - b|^2 = |a|^2 - 2 (a.b - |b|^2 / 2) finds the neighbour; its distance is then taken without cancellation.
-        nearest = np.argmax(samples[rows] @ training.T - half_norm, axis=1)
-        distances[rows] = np.linalg.norm(samples[rows] - training[nearest], axis=1)
+    finite = np.all(np.abs(samples) < 1e100, axis=1)
+    distances[finite] = nearest_neighbours(samples[finite], training, 1)[0][:, 0]
     return distances
 
 

@@ -140,6 +140,13 @@ class RMSprop(Optimizer):
         kernels.rmsprop(w, g, self.moments["square"], lr, self.alpha, self.eps)
 
 
+def check_betas(betas, caller: str) -> tuple[float, float]:
+    """Adam's two betas themselves, as a tuple; ValueError unless they are two numbers in [0, 1)."""
+    if not isinstance(betas, (tuple, list)) or len(betas) != 2:
+        raise ValueError(f"{caller} got betas={betas!r}; expected two numbers in [0, 1)")
+    return tuple(check_fraction(beta, "a beta", caller) for beta in betas)
+
+
 class Adam(Optimizer):
     """Adaptive moments (Kingma and Ba, 2015, algorithm 1). `weight_decay` is added to the gradient."""
 
@@ -157,9 +164,7 @@ class Adam(Optimizer):
     ):
         name = type(self).__name__
         super().__init__(module, lr)
-        if not isinstance(betas, (tuple, list)) or len(betas) != 2:
-            raise ValueError(f"{name} got betas={betas!r}; expected two numbers in [0, 1)")
-        self.betas = tuple(check_fraction(beta, "a beta", name) for beta in betas)
+        self.betas = check_betas(betas, name)
         self.eps = check_positive(eps, "eps", name)
         self.weight_decay = check_positive(weight_decay, "weight_decay", name, zero=True)
 

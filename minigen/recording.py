@@ -53,12 +53,9 @@ class Recorded(np.ndarray):
 # Functions that look at the shape alone, or show what is there now.
 _OF_SHAPE = {"ones_like", "zeros_like", "empty_like", "full_like", "array2string", "array_repr", "array_str"}
 _INSTEAD = {  # what the array's own method would do, by operations
-    "__getitem__": lambda self, index: ops.getitem(self, index),
-    "__iter__": lambda self: (self[i] for i in range(len(self))),
-    "reshape": lambda self, *shape: ops.reshape(self, shape[0] if len(shape) == 1 else shape),
+    **{name: getattr(Tensor, name) for name in ("__getitem__", "__iter__", "reshape", "transpose")},
     "ravel": lambda self: ops.reshape(self, (-1,)),
     "flatten": lambda self: ops.reshape(self, (-1,)),
-    "transpose": lambda self, *axes: ops.transpose(self, (axes[0] if len(axes) == 1 else axes) or None),
     "copy": lambda self: ops.astype(self, self.dtype),
     **{name: getattr(ops, name) for name in METHODS if name != "sort"},  # the array's own sort() is in place
 }

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from minigen import kernels
 from minigen.arguments import check_positive, check_rng, check_size
 
 LOG_TWO_PI = np.log(2 * np.pi)
@@ -71,13 +72,6 @@ class Target:
         return -self.energy(x) - self.log_Z
 
 
-def _log_sum_exp(a: np.ndarray) -> np.ndarray:
-    """Over the last axis; -inf where all are."""
-    peak = a.max(axis=-1)
-    peak[np.isneginf(peak)] = 0.0
-    return peak + np.log(np.sum(np.exp(a - peak[..., None]), axis=-1))
-
-
 def _mixture(name: str, centres: np.ndarray, sd: float) -> Target:
     """Equally heavy round Gaussians."""
     k, d = centres.shape
@@ -89,7 +83,7 @@ def _mixture(name: str, centres: np.ndarray, sd: float) -> Target:
 
     def potential(x):
         squares = sum(((x[:, j, None] - centres[:, j]) / sd) ** 2 for j in range(d))
-        return -_log_sum_exp(-0.5 * squares)
+        return -kernels.logsumexp(-0.5 * squares)[:, 0]
 
     return Target(
         name=name,
@@ -154,7 +148,7 @@ def _noisy_curves(name: str, curves: list, low: float, high: float, speed: float
         for start in range(0, len(x), rows):
             block = x[start : start + rows]
             squares = sum(((block[:, j, None] - nodes[:, j]) / sd) ** 2 for j in range(2))
-            energy[start : start + rows] = -_log_sum_exp(np.log(share) - 0.5 * squares)
+            energy[start : start + rows] = -kernels.logsumexp(np.log(share) - 0.5 * squares)[:, 0]
         return energy
 
     return Target(

@@ -273,6 +273,11 @@ class _Gradients:
         return result
 
 
+def all_finite(vector: np.ndarray) -> bool:
+    """Whether every number is finite; the inner product, which is quick, says no only for what may also be large."""
+    return math.isfinite(np.dot(vector, vector)) or bool(np.isfinite(vector).all())
+
+
 def _check_finite(value: float, module: Module, step: int) -> None:
     if not math.isfinite(value):
         raise FloatingPointError(
@@ -280,7 +285,7 @@ def _check_finite(value: float, module: Module, step: int) -> None:
             "max_norm=1.0 may help; minigen.check.debug() finds the operation"
         )
     gradient = module.flat().grad
-    if not math.isfinite(np.dot(gradient, gradient)) and not np.isfinite(gradient).all():
+    if not all_finite(gradient):
         raise FloatingPointError(
             f"the gradient of the loss ({value:.6g}) is not finite at step {step + 1}; the weights are those of step "
             f"{step}. minigen.check.debug() finds the operation, often a square root or a logarithm at 0"

@@ -80,7 +80,7 @@ def test_mode_coverage_by_hand():
 def test_neighbours_are_those_of_brute_force(d):
     samples, among = cloud(2, 40, d) + 1e5, cloud(3, 60, d) + 1e5  # far from the origin, where cancellation bites
     for k in (1, 5, 60):
-        distances, indices = coverage._neighbours(samples, among, k)
+        distances, indices = coverage.nearest_neighbours(samples, among, k)
         truth = cdist(samples, among)
         np.testing.assert_allclose(distances, np.sort(truth, axis=1)[:, :k], rtol=1e-9)
         np.testing.assert_array_equal(indices, np.argsort(truth, axis=1)[:, :k])
@@ -111,7 +111,9 @@ def test_one_outlier_does_not_blur_the_rest():
     inside = round(200 * precision_recall(fresh[1:], real)[0] * 199 / 200)
     fresh[0] = 1e9
     assert round(200 * precision_recall(fresh, real)[0]) == inside
-    np.testing.assert_allclose(coverage._neighbours(real, fresh, 2)[0], np.sort(cdist(real, fresh))[:, :2], rtol=1e-9)
+    np.testing.assert_allclose(
+        coverage.nearest_neighbours(real, fresh, 2)[0], np.sort(cdist(real, fresh))[:, :2], rtol=1e-9
+    )
 
 
 @pytest.mark.parametrize("seed", SEEDS)

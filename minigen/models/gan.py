@@ -6,7 +6,6 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 
 import numpy as np
 from tqdm import tqdm
@@ -15,7 +14,7 @@ from .. import nn, ops, optim
 from ..arguments import check_fraction, check_positive, check_rng, check_size, check_sizes
 from ..compile import compile as compiled
 from ..tape import act, no_grad, tensor
-from ..training import Minibatches, interrupt_flag
+from ..training import Minibatches, all_finite, interrupt_flag
 from .adversarial import LOSSES, input_gradient, interpolates, packed, unit_norm_penalty, zero_centred_penalty
 from .scaling import overall, rows
 
@@ -145,9 +144,7 @@ class GAN:
             )
         self.lr = check_positive(lr, "lr", "GAN")
         self.critic_lr = None if critic_lr is None else check_positive(critic_lr, "critic_lr", "GAN")
-        if not isinstance(betas, (tuple, list)) or len(betas) != 2:
-            raise ValueError(f"GAN got betas={betas!r}; expected two numbers in [0, 1)")
-        self.betas, self.cosine_decay = tuple(check_fraction(beta, "a beta", "GAN") for beta in betas), cosine_decay
+        self.betas, self.cosine_decay = optim.check_betas(betas, "GAN"), cosine_decay
         self.record_every = check_size(record_every, "record_every", "GAN")
 
     def fit(
@@ -254,13 +251,8 @@ class GAN:
             raise ValueError("this GAN has not been fitted yet; call fit(X, rng=...) first")
 
 
-def _mlp(sizes, activation, linear, rng) -> nn.Sequential:
-    layers: list[nn.Module] = []
-    for n_in, n_out in pairwise(sizes):
-        if layers:
-            layers.append(nn.Activation(activation, **({"slope": SLOPE} if activation == "leaky_relu" else {})))
-        layers.append(linear(n_in, n_out, rng=rng))
-    return nn.Sequential(*layers)
+def _mlp(sizes, activation, linear, rng) -> nn.MLP:
+    return nn.MLP(sizes, activation, rng=rng, linear=linear, **({"slope": SLOPE} if activation == "leaky_relu" else {}))
 
 
 class _Game:
@@ -335,7 +327,7 @@ class _Game:
     def _check_finite(self, loss, gradient, player):
         if not math.isfinite(loss):
             trouble = f"the {player}'s loss is {float(loss)}"
-        elif not math.isfinite(np.dot(gradient, gradient)) and not np.isfinite(gradient).all():
+        elif not all_finite(gradient):
             trouble = f"the gradient of the {player}'s loss ({float(loss):.6g}) is not finite"
         else:
             return

@@ -122,7 +122,8 @@ class Sequential(Module):
 class MLP(Sequential):
     """Linear layers of the given sizes with an activation between them: `MLP([2, 64, 64, 1], "tanh", rng=rng)`.
 
-    Input (..., sizes[0]) -> output (..., sizes[-1]). `settings` go to the activation, such as `slope=0.2`.
+    Input (..., sizes[0]) -> output (..., sizes[-1]). `linear` makes the layers, such as `SpectralLinear`;
+    `settings` go to the activation, such as `slope=0.2`.
     """
 
     def __init__(
@@ -132,6 +133,7 @@ class MLP(Sequential):
         *,
         rng: np.random.Generator,
         initial: Callable | None = None,
+        linear: Callable = Linear,
         **settings,
     ):
         if not isinstance(sizes, (Sequence, np.ndarray)) or len(sizes) < 2:
@@ -140,7 +142,7 @@ class MLP(Sequential):
         for n_in, n_out in pairwise(sizes):
             if layers:
                 layers.append(Activation(activation, **settings))
-            layers.append(Linear(n_in, n_out, rng=rng, initial=initial))
+            layers.append(linear(n_in, n_out, rng=rng, initial=initial))
         super().__init__(*layers)
 
 

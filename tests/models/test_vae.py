@@ -59,6 +59,23 @@ class Noise:
         return out
 
 
+def assert_slopes_of_the_loss(vae, X):
+    """The gradient of the loss along three directions is what finite differences give."""
+    x, flat = vae.scale_.to_unit(X), vae.network_.flat()
+    flat.grad.fill(0)
+    vae._loss(x, rng(9)).backward()
+    at = flat.data.copy()
+
+    def value(weights):
+        flat.data[...] = weights
+        return vae._loss(x, rng(9)).item()
+
+    for seed in range(3):
+        direction = rng(seed).standard_normal(at.shape)
+        slope = (value(at + 1e-5 * direction) - value(at - 1e-5 * direction)) / 2e-5
+        np.testing.assert_allclose(flat.grad @ direction, slope, rtol=1e-6)
+
+
 # The two terms of the bound -------------------------------------------------------------------------------------------
 
 
@@ -188,19 +205,7 @@ def test_the_gradient_of_the_loss_agrees_with_finite_differences(posterior, deco
     X = table(12)
     vae = VAE(3, (6, 5), "tanh", posterior=posterior, decoder_sd=decoder_sd, beta=beta)
     with_weights(vae, X)
-    x, flat = vae.scale_.to_unit(X), vae.network_.flat()
-    flat.grad.fill(0)
-    vae._loss(x, rng(9)).backward()
-    at = flat.data.copy()
-
-    def value(weights):
-        flat.data[...] = weights
-        return vae._loss(x, rng(9)).item()
-
-    for seed in range(3):
-        direction = rng(seed).standard_normal(at.shape)
-        slope = (value(at + 1e-5 * direction) - value(at - 1e-5 * direction)) / 2e-5
-        np.testing.assert_allclose(flat.grad @ direction, slope, rtol=1e-6)
+    assert_slopes_of_the_loss(vae, X)
     names = vae.network_.named_parameters()
     assert all((np.abs(p.grad) > 0).any() for p in names.values()), "a parameter has no gradient"
 
@@ -485,20 +490,8 @@ def test_free_bits_keep_every_latent_in_use(posterior):
 def test_gradients_of_the_other_losses_agree_with_finite_differences(posterior, settings):
     X = special.expit(table(12))
     vae = with_weights(VAE(3, (6, 5), "tanh", posterior=posterior, **settings), X)
-    x, flat = vae.scale_.to_unit(X), vae.network_.flat()
     vae._steps_done[...] = 7
-    flat.grad.fill(0)
-    vae._loss(x, rng(9)).backward()
-    at = flat.data.copy()
-
-    def value(weights):
-        flat.data[...] = weights
-        return vae._loss(x, rng(9)).item()
-
-    for seed in range(3):
-        direction = rng(seed).standard_normal(at.shape)
-        slope = (value(at + 1e-5 * direction) - value(at - 1e-5 * direction)) / 2e-5
-        np.testing.assert_allclose(flat.grad @ direction, slope, rtol=1e-6)
+    assert_slopes_of_the_loss(vae, X)
 
 
 @BOTH
