@@ -38,7 +38,8 @@ class LogisticRegression:
         classes, labels = _labels(y, len(X), "LogisticRegression.fit()")
         if len(classes) < 2:
             raise ValueError(
-                f"LogisticRegression.fit() got the single class {classes[0]!r}; expected rows of two classes or more"
+                f"LogisticRegression.fit() got the single class {classes.tolist()[0]!r}; "
+                "expected rows of two classes or more"
             )
         centre_of(X, "LogisticRegression.fit()")
         scale = per_feature(X)
