@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -186,11 +186,10 @@ def fit(
     history, step, best = History(), 0, None  # best: the state of the module when the validation loss was lowest
     if resume:
         step, best = _restore(checkpoint, steps, module, optimizer, rng, average, batches, history)
-    start = time.perf_counter() - history.seconds
 
     def validate():
         nonlocal best
-        if _note_validation(history, step, _evaluate(module, loss, validation, rng)):
+        if _note_validation(history, loop.step, _evaluate(module, loss, validation, rng)):
             best = module.state_dict()
 
     def out_of_patience():
@@ -200,43 +199,30 @@ def fit(
         history.stopped = "patience"
     gradients = _Gradients(module, loss, optimizer)
     compute = compiled(gradients, strict=False) if compile else gradients
-    hidden = None if progress is None else not progress  # None: hidden unless on a terminal
     module.train()
     try:
-        with (
-            interrupt_flag() as interrupted,
-            tqdm(total=steps, initial=step, desc=label, disable=hidden, leave=False, mininterval=0.2) as bar,
-        ):
-            while step < steps and history.stopped == "steps":
+        with Loop(steps, history, label, progress, callbacks, step) as loop:
+            while loop.goes_on():
                 rows = batches.draw()
                 batch = [np.take(array, rows, axis=0) for array in data]
                 value = compute(*batch).item()
-                _check_finite(value, module, step)
+                _check_finite(value, module, loop.step)
                 if max_norm is not None:
                     clip_grad_norm(module, max_norm)
                 optimizer.step()
-                step += 1
                 if average is not None:
                     average.update()
                 history.loss.append(value)
-                if step % 50 == 1:
-                    bar.set_postfix(loss=f"{value:.4g}", refresh=False)
-                bar.update()
-                if validation is not None and step % validate_every == 0:
+                loop.count(loss=value)
+                if validation is not None and loop.step % validate_every == 0:
                     validate()
                     if out_of_patience():
                         history.stopped = "patience"
+                loop.look_round(StepInfo, loop.step, value, module, optimizer, history)
                 if callbacks:
-                    info = StepInfo(step, value, module, optimizer, history)
-                    if any([callback(info) for callback in callbacks]):
-                        history.stopped = "callback"
                     module.train()
-                if interrupted:
-                    history.stopped = "interrupt"
-                history.seconds = time.perf_counter() - start
-                ending = step == steps or history.stopped != "steps"
-                if checkpoint is not None and (ending or step % checkpoint_every == 0):
-                    _store(checkpoint, module, optimizer, rng, average, batches, history, step, best)
+                if checkpoint is not None and (not loop.goes_on() or loop.step % checkpoint_every == 0):
+                    _store(checkpoint, module, optimizer, rng, average, batches, history, loop.step, best)
             # Not in the checkpoint: a training that goes on from there would not have looked here.
             if validation is not None and history.stopped == "steps" and steps % validate_every:
                 validate()
@@ -244,7 +230,6 @@ def fit(
             module.load_state_dict(best)
     finally:
         module.eval()
-    history.seconds = time.perf_counter() - start
     return history
 
 
@@ -357,6 +342,55 @@ def _restore(path, steps, module, optimizer, rng, average, batches, history):
     history.validation = [(int(step), float(value)) for step, value in extra["validation"]]
     history.best_step, history.seconds = extra["best_step"], float(extra["seconds"])
     return found.step, best or None
+
+
+class Loop:
+    """The steps of a training, counted: a bar, Ctrl-C, callbacks, and why and when it ended, noted in `history`.
+
+    `history` has `seconds`, which is added to, and `stopped`. In a step `count()` comes when it is done, and
+    `look_round()` when nothing but a checkpoint is left to do.
+    """
+
+    def __init__(self, steps: int, history, label: str, progress: bool | None, callbacks=(), step: int = 0):
+        self.steps, self.history, self.callbacks, self.step = steps, history, callbacks, step
+        self._bar_settings = {
+            "desc": label,
+            "disable": None if progress is None else not progress,  # None: hidden unless on a terminal
+            "leave": False,
+            "mininterval": 0.2,
+        }
+
+    def __enter__(self) -> Loop:
+        self._start = time.perf_counter() - self.history.seconds
+        self._stack = ExitStack()
+        self._interrupted = self._stack.enter_context(interrupt_flag())
+        self._bar = self._stack.enter_context(tqdm(total=self.steps, initial=self.step, **self._bar_settings))
+        return self
+
+    def __exit__(self, *trouble) -> None:
+        self._stack.close()
+        self.history.seconds = time.perf_counter() - self._start
+
+    def goes_on(self) -> bool:
+        """Whether there is another step to do."""
+        return self.step < self.steps and self.history.stopped == "steps"
+
+    def count(self, **losses: float) -> None:
+        """One step is done; the bar shows its losses now and then."""
+        self.step += 1
+        if self.step % 50 == 1:
+            self._bar.set_postfix({name: f"{value:.4g}" for name, value in losses.items()}, refresh=False)
+        self._bar.update()
+
+    def look_round(self, info: Callable, *about) -> None:
+        """Give `info(*about)` to every callback, and see whether one of them, or Ctrl-C, asks for an end."""
+        self.history.seconds = time.perf_counter() - self._start
+        if self.callbacks:
+            given = info(*about)
+            if any([callback(given) for callback in self.callbacks]):
+                self.history.stopped = "callback"
+        if self._interrupted:
+            self.history.stopped = "interrupt"
 
 
 @contextmanager

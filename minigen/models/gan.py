@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from tqdm import tqdm
 
 from .. import nn, ops, optim
 from ..arguments import check_fraction, check_positive, check_rng, check_size, check_sizes
 from ..compile import compile as compiled
 from ..tape import act, no_grad, tensor
-from ..training import Minibatches, all_finite, interrupt_flag
+from ..training import Loop, Minibatches, all_finite
 from .adversarial import LOSSES, input_gradient, interpolates, packed, unit_norm_penalty, zero_centred_penalty
 from .scaling import overall, rows
 
@@ -178,40 +176,27 @@ class GAN:
         batches = Minibatches(len(data), min(self.batch_size, whole_packs), rng)
         game = _Game(self, rng)
         play, slope = compiled(game.play, strict=False), compiled(game.slope, strict=False)
-        start = time.perf_counter()
-        hidden = None if progress is None else not progress  # None: hidden unless on a terminal
         try:
-            with (
-                interrupt_flag() as interrupted,
-                tqdm(total=self.steps, desc="GAN", disable=hidden, leave=False, mininterval=0.2) as bar,
-            ):
-                while game.step < self.steps and history.stopped == "steps":
-                    noise_sd = self.instance_noise * (1 - game.step / self.steps)
+            with Loop(self.steps, history, "GAN", progress, callbacks) as loop:
+                while loop.goes_on():
+                    noise_sd = self.instance_noise * (1 - loop.step / self.steps)
                     real = [np.take(data, batches.draw(), axis=0) for _ in range(self.critic_steps)]
                     self.critic_.train()
                     critic_loss, generator_loss = (x.item() for x in play(np.asarray(noise_sd, np.float32), *real))
                     self.critic_.eval()
                     if self.average_ is not None:
                         self.average_.update()
-                    if game.step % self.record_every == 0:
-                        history.step.append(game.step + 1)
+                    if loop.step % self.record_every == 0:
+                        history.step.append(loop.step + 1)
                         history.generator_loss.append(generator_loss)
                         history.critic_loss.append(critic_loss)
                         history.gradient_norm.append(slope(real[-1]).item())
                     game.step += 1
-                    if game.step % 50 == 1:
-                        bar.set_postfix(generator=f"{generator_loss:.4g}", critic=f"{critic_loss:.4g}", refresh=False)
-                    bar.update()
-                    history.seconds = time.perf_counter() - start
-                    info = GANStep(game.step, generator_loss, critic_loss, self)
-                    if any([callback(info) for callback in callbacks]):
-                        history.stopped = "callback"
-                    if interrupted:
-                        history.stopped = "interrupt"
+                    loop.count(generator=generator_loss, critic=critic_loss)
+                    loop.look_round(GANStep, loop.step, generator_loss, critic_loss, self)
         finally:
             self.critic_.eval()
             self.generator_.eval()
-        history.seconds = time.perf_counter() - start
         return self
 
     def sample(self, n: int, rng: np.random.Generator) -> np.ndarray:
