@@ -14,7 +14,7 @@ from functools import partial
 import numpy as np
 
 from . import ops, tape
-from .ops.methods import METHODS, _through
+from .ops.methods import METHODS, call_as_numpy
 from .tape import Tensor, Watcher
 
 
@@ -120,7 +120,7 @@ def is_recording() -> bool:
 
 def _operation(spelled, inputs, settings):
     try:
-        return _through(vars(ops), spelled, inputs, settings)
+        return call_as_numpy(vars(ops), spelled, inputs, settings)
     except TypeError as error:
         raise CompileError(
             f"{spelled} on an array of the step cannot be recorded ({error}); use minigen.ops, or compute it "

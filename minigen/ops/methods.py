@@ -87,10 +87,10 @@ def install(ops: dict) -> None:
 
     def array_ufunc(self, ufunc, method, *inputs, **settings):
         name = ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}"
-        return _through(ops, f"np.{name}", inputs, settings)
+        return call_as_numpy(ops, f"np.{name}", inputs, settings)
 
     def array_function(self, function, types, inputs, settings):
-        return _through(ops, f"{function.__module__}.{function.__name__}".replace("numpy", "np", 1), inputs, settings)
+        return call_as_numpy(ops, f"{function.__module__}.{function.__name__}".replace("numpy", "np", 1), inputs, settings)
 
     Tensor.reshape, Tensor.transpose, Tensor.__getitem__ = reshape, transpose, getitem
     Tensor.__array_ufunc__, Tensor.__array_function__ = array_ufunc, array_function
@@ -145,7 +145,11 @@ _ABSENT = {"out", "where", "dtype", "casting", "order", "subok", "signature", "i
 _REDUCTIONS = {"sum", "mean", "max", "min", "amax", "amin", "prod", "std", "var", "cumsum"}
 
 
-def _through(ops, spelled, inputs, settings):
+def call_as_numpy(ops, spelled, inputs, settings):
+    """What NumPy's function `spelled`, such as "np.add" or "np.linalg.norm", is among the operations `ops`, called.
+
+    Raises TypeError for a function, or a setting of one, that no operation has.
+    """
     name = spelled.rpartition(".")[2] if spelled.count(".") == 1 or spelled == "np.linalg.norm" else spelled
     if name in ("shape", "ndim", "size"):
         return getattr(inputs[0], name)
