@@ -31,6 +31,7 @@ __all__ = [
     "optim",
     "physics",
     "plots",
+    "samplers",
     "storage",
     "tensor",
     "training",

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import math
-import signal
-import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,6 +15,7 @@ from tqdm import tqdm
 from . import storage
 from .arguments import check_rng, check_size
 from .compile import compile as compiled
+from .interrupt import interrupt_flag
 from .nn.module import Module
 from .optim import Adam, Optimizer, WeightAverage, clip_grad_norm
 from .tape import Tensor, depends_on, no_grad
@@ -391,25 +390,3 @@ class Loop:
                 self.history.stopped = "callback"
         if self._interrupted:
             self.history.stopped = "interrupt"
-
-
-@contextmanager
-def interrupt_flag():
-    """A list that is empty until Ctrl-C is pressed; the second Ctrl-C raises KeyboardInterrupt as usual."""
-    pressed: list[bool] = []
-    before = signal.getsignal(signal.SIGINT)
-    # Only the main thread may have a handler; a process that ignores Ctrl-C goes on ignoring it.
-    if threading.current_thread() is not threading.main_thread() or before is signal.SIG_IGN:
-        yield pressed
-        return
-
-    def press(number, frame):
-        if pressed:
-            raise KeyboardInterrupt
-        pressed.append(True)
-
-    signal.signal(signal.SIGINT, press)
-    try:
-        yield pressed
-    finally:
-        signal.signal(signal.SIGINT, signal.SIG_DFL if before is None else before)

@@ -90,7 +90,9 @@ def install(ops: dict) -> None:
         return call_as_numpy(ops, f"np.{name}", inputs, settings)
 
     def array_function(self, function, types, inputs, settings):
-        return call_as_numpy(ops, f"{function.__module__}.{function.__name__}".replace("numpy", "np", 1), inputs, settings)
+        return call_as_numpy(
+            ops, f"{function.__module__}.{function.__name__}".replace("numpy", "np", 1), inputs, settings
+        )
 
     Tensor.reshape, Tensor.transpose, Tensor.__getitem__ = reshape, transpose, getitem
     Tensor.__array_ufunc__, Tensor.__array_function__ = array_ufunc, array_function
