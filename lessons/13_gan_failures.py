@@ -135,15 +135,15 @@ for name, least, full in (("ring", 8, 6000), ("grid", 20 if lesson.quick else 23
     lesson.claim(f"recipe on the {name}: {found}", modes >= least and share > 2 * plain[name][1])
 
 fig, axes = plt.subplots(2, 4, figsize=(13, 6.6), layout="constrained")
+plt.setp(axes, xticks=[], yticks=[], visible=False)
 for (label, name), gan in kept.items():
     (centres, sd), samples = problems[name], gan.sample(2500, rng)
     _, share, spread = count(samples, centres, sd)
     ax = axes[list(problems).index(name), ["plain", *cures, "recipe"].index(label)]
     ax.plot(*centres.T, "o", ms=14, mfc="none", mec=grey)
     ax.plot(*samples.T, ".", ms=1.5, color=red if label == "plain" else blue)
-    ax.set(title=f"{label}: spread {spread:.1f}, quality {100 * share:.0f} %", aspect="equal")
+    ax.set(title=f"{label}: spread {spread:.1f}, quality {100 * share:.0f} %", aspect="equal", visible=True)
     ax.set(xlim=np.array([-1.4, 1.4]) * centres.max(), ylim=np.array([-1.4, 1.4]) * centres.max())
-plt.setp(axes, xticks=[], yticks=[])
 fig.suptitle("2500 examples of one GAN of each kind; circles mark the true modes")
 lesson.figure(fig)
 
