@@ -131,6 +131,7 @@ def generator(
     observed=None,
     noise_sd=None,
     data_noise_sd=None,
+    noisy: bool = False,
 ) -> Figure:
     """One generator at a glance: samples, what physics leaves unexplained, its idea of the noise, its factors.
 
@@ -143,6 +144,7 @@ def generator(
     match : the Kolmogorov-Smirnov statistic of each factor
     observed : (steps,), the first sample with the generator's noise on it, in rad
     noise_sd, data_noise_sd : (steps,), SD of the noise as the generator believes it to be, and as it is, in rad
+    noisy : whether the samples carry their noise; then both SDs are those of what the nearest pendulum leaves over
     """
     with style():
         figure = Figure(figsize=(7, 8.2), layout="constrained")
@@ -150,8 +152,8 @@ def generator(
         top, middle, bottom = figure.subfigures(3, 1, height_ratios=(1.2, 1, 1), hspace=0.03)
 
         ax = top.subplots()
-        shown = min(30, len(theta))
-        draw_trajectories(ax, t, theta[:shown], fitted["g_over_l"][:shown])
+        shown = min(12 if noisy else 30, len(theta))
+        draw_trajectories(ax, t, theta[:shown], fitted["g_over_l"][:shown], dots=noisy)
         span = 1.1 * max(1.6, np.max(np.abs(theta[:shown])), 0 if observed is None else np.max(np.abs(observed)))
         ax.set(xlabel="time (s)", ylabel="angle (rad)", title=f"{shown} samples", ylim=(-span, span))
         if observed is not None:
@@ -178,8 +180,9 @@ def generator(
             ax = axes[1]
             if data_noise_sd is not None:
                 ax.plot(t, data_noise_sd, color=GREY, lw=5, alpha=0.5, label="in the data")
-            ax.plot(t, noise_sd, color=VERMILLION, label="assumed here")
-            ax.set(xlabel="time (s)", ylabel="SD of noise (rad)", xlim=_span(t), title="Observation noise")
+            ax.plot(t, noise_sd, color=VERMILLION, label="in the samples" if noisy else "assumed here")
+            quantity, heading = ("difference", "The noise it draws") if noisy else ("noise", "Observation noise")
+            ax.set(xlabel="time (s)", ylabel=f"SD of {quantity} (rad)", xlim=_span(t), title=heading)
             ax.set_ylim(0, 1.5 * max(np.max(noise_sd), 0 if data_noise_sd is None else np.max(data_noise_sd)))
             ax.legend(loc="upper left", borderaxespad=0.2)
 
@@ -224,7 +227,7 @@ def overview(
     columns : the scoreboard after the names: (heading of two lines, one text per generator)
     subtitles : by generator, what it was given
     notes : lines below the scoreboard
-    dots : the generators drawn as dots
+    dots : the generators drawn as dots, and their residuals as rings
     """
     across = 4
     down = math.ceil((len(theta) + 1) / across)
@@ -244,7 +247,7 @@ def overview(
                 ax.tick_params(labelleft=False)
             else:
                 ax.set_ylabel("angle (rad)")
-            if cell + across >= len(theta):
+            if cell // across == (len(theta) - 1) // across:
                 ax.set_xlabel("time (s)")
             else:
                 ax.tick_params(labelbottom=False)
@@ -255,12 +258,15 @@ def overview(
         key.text(0.5, 0.75, "a line's colour is\nthe $g/L$ fitted to it", **text)
         place = {"cax": key.inset_axes((0.08, 0.46, 0.84, 0.08)), "orientation": "horizontal"}
         draw_shade_bar(panels, place, r"$g/L$ (1/s$^2$)" + "\nlong rods to short ones")
-        draw_scoreboard(board.add_axes((0.006, 0.01, 0.988, 0.98)), list(theta), residual, columns, notes)
+        draw_scoreboard(board.add_axes((0.006, 0.01, 0.988, 0.98)), list(theta), residual, columns, notes, dots)
     return figure
 
 
-def draw_scoreboard(ax: Axes, names: Sequence[str], residual: Mapping[str, np.ndarray], columns, notes=()):
-    """A table in the manner of a book: names, a strip with each residual's median and range, and columns of text."""
+def draw_scoreboard(ax: Axes, names: Sequence[str], residual: Mapping[str, np.ndarray], columns, notes=(), rings=()):
+    """A table in the manner of a book: names, a strip with each residual's median and range, and columns of text.
+
+    The medians of the generators in `rings` are drawn as rings.
+    """
     n = len(names)
     bottom, top = n + 0.2 + 0.7 * len(notes), -1.9  # rows are one unit high, and the first begins at 0
     ax.axis("off")
@@ -292,7 +298,8 @@ def draw_scoreboard(ax: Axes, names: Sequence[str], residual: Mapping[str, np.nd
         low, middle, high = np.percentile(np.clip(residual[name], floor, ceiling), (5, 50, 95))
         strip.plot((low, high), (y + 0.45, y + 0.45), color=BLUE, lw=5, alpha=0.3, solid_capstyle="butt")
         # An arrow head says that the true place is further out.
-        strip.plot(middle, y + 0.45, {floor: "<", ceiling: ">"}.get(middle, "o"), color=BLUE, ms=5.5, clip_on=False)
+        look = {"color": BLUE, "ms": 5.5, "clip_on": False} | ({"mfc": "white", "mew": 1.4} if name in rings else {})
+        strip.plot(middle, y + 0.45, {floor: "<", ceiling: ">"}.get(middle, "o"), **look)
     strip.grid(axis="x")
     for side in ("left", "bottom"):
         strip.spines[side].set_visible(False)

@@ -26,6 +26,11 @@ from .physics import pendulum
 VIEW = 100  # points of a trajectory, over 5 s
 NOISE = 0.1  # growth of the observation noise's SD in rad/s
 
+PENALISED = {"critic_hidden": (512,), "r1": 0.1}  # the critics of the two GANs
+CLIPPED = {"critic_hidden": (128, 128, 128), "loss": "wasserstein", "clip": 0.001, "critic_steps": 5}
+# Adam with beta1 = 0 is RMSprop, but for a correction of the first steps.
+CLIPPED |= {"betas": (0.0, 0.99), "lr": 5e-5, "cosine_decay": False}
+
 
 class Data(NamedTuple):
     """Three sets of pendulums that share no trajectory: to learn from, to be rows themselves, and to compare with."""
@@ -99,13 +104,28 @@ def probabilistic_regressor(data, rng, quick, progress) -> Samples:
     return _regress("gaussian", data, rng, quick, progress)
 
 
-def vae(data, rng, quick, progress) -> Samples:
+def clipped_wgan(data, rng, quick, progress) -> Samples:
+    """A GAN whose critic is held flat: all its parameters within 0.001, steps by RMSprop (Arjovsky et al., 2017)."""
+    return _play(CLIPPED, 300 if quick else 2000, data, rng, progress)
+
+
+def gan(data, rng, quick, progress, steps: int = 12_000) -> Samples:
+    """A network that learns from a critic to draw what nobody can tell from the data, so with their noise."""
+    return _play(PENALISED, 1500 if quick else steps, data, rng, progress)
+
+
+def vae(data, rng, quick, progress, beta: float = 1.0) -> Samples:
     """A network that is shown nothing but noisy trajectories. Judged by the mean of its decoder."""
     from .models import VAE
 
-    model = VAE(steps=800 if quick else 5000)
+    model = VAE(steps=800 if quick else 5000, beta=beta)
     _finished(model.fit(data.train.theta, rng=rng, progress=progress))
     return Samples(model.sample(len(data.held_out), rng), model.decoder_sd_)
+
+
+def vae_beta_10(data, rng, quick, progress) -> Samples:
+    """The same, pressed to say what it must in as few nats as it can (Higgins et al., 2017)."""
+    return vae(data, rng, quick, progress, beta=10.0)
 
 
 def shuffled(data, rng, quick, progress) -> Samples:
@@ -119,7 +139,10 @@ ROWS = [
     Row("physicist", "the equation of motion", physicist),
     Row("regressor", "noisy angles and factors", regressor),
     Row("probabilistic regressor", "noisy angles and factors", probabilistic_regressor),
+    Row("clipped WGAN", "noisy angles only", clipped_wgan, noisy=True),
+    Row("GAN", "noisy angles only", gan, noisy=True),
     Row("VAE", "noisy angles only", vae),
+    Row("VAE beta 10", "noisy angles only", vae_beta_10),
     Row("shuffled control", "each moment by itself", shuffled, model=False),
 ]
 
@@ -147,8 +170,8 @@ def run(out: str | os.PathLike, *, seed: int = 0, quick: bool = False, progress:
             bar.update()
             return result
 
-        data = stage("data", _make_data, np.random.default_rng(seed), quick)
-        stage("kernels (the first time: compile)", _warm_up, data)
+        data = stage("data", make_data, np.random.default_rng(seed), quick)
+        stage("kernels (the first time: compile)", warm_up, data)
         results = []
         for row in ROWS:
             # Seeded by its name, so that a new row leaves the others as they are.
@@ -156,7 +179,7 @@ def run(out: str | os.PathLike, *, seed: int = 0, quick: bool = False, progress:
             began = time.perf_counter()
             samples = stage(row.name, row.generate, data, rng, quick, progress)
             seconds = time.perf_counter() - began
-            results.append(stage(f"{row.name}: scores", _judge, row, samples, data, seconds))
+            results.append(stage(f"{row.name}: scores", judge, row, samples, data, seconds))
         for result in results:
             if result.row.model:
                 stage(f"{result.row.name}: figure", _save_portrait, result, data, out)
@@ -207,9 +230,10 @@ def _draw(n: int, rng: np.random.Generator, noise: float | bool = NOISE) -> Pend
     return datasets.pendulum_trajectories(n, rng, view=VIEW, noise=noise)
 
 
-def _make_data(rng: np.random.Generator, quick: bool) -> Data:
+def make_data(rng: np.random.Generator, quick: bool, noise: float | bool = NOISE) -> Data:
+    """4000 trajectories to learn from and 1000 for each of the other sets; in quick mode 1000 and 200."""
     n, rest = (1000, 200) if quick else (4000, 1000)
-    everything = _draw(n + 2 * rest, rng)
+    everything = _draw(n + 2 * rest, rng, noise)
     return Data(*(everything.take(slice(*ends)) for ends in ((0, n), (n, n + rest), (n + rest, None))))
 
 
@@ -221,6 +245,15 @@ def _regress(head: str, data: Data, rng, quick, progress) -> Samples:
     drawn = _draw(len(data.held_out), rng, noise=False)
     mean, sd = model.predict(_inputs(drawn), return_sd=True)
     return Samples(mean.reshape(drawn.theta.shape), sd.reshape(drawn.theta.shape))
+
+
+def _play(settings: dict, steps: int, data: Data, rng, progress) -> Samples:
+    """A GAN with as many latent variables as it takes to give each angle a noise of its own."""
+    from .models import GAN
+
+    model = GAN(128, (256,), "tanh", steps=steps, batch_size=64, **settings)
+    _finished(model.fit(data.train.theta, rng=rng, progress=progress))
+    return Samples(model.sample(len(data.held_out), rng))
 
 
 def _inputs(data: PendulumTrajectories) -> np.ndarray:
@@ -235,7 +268,7 @@ def _finished(model) -> None:
         raise KeyboardInterrupt
 
 
-def _warm_up(data: Data) -> None:
+def warm_up(data: Data) -> None:
     """Compile, or load from the cache, what the rows will run, so that their times are their own."""
     from .models import VAE, Regressor
 
@@ -245,9 +278,12 @@ def _warm_up(data: Data) -> None:
     for head in ("point", "gaussian"):
         _finished(Regressor(head=head, steps=1).fit(_inputs(few), few.theta.reshape(-1, 1), rng=rng, progress=False))
     _finished(VAE(steps=1).fit(few.theta, rng=rng, progress=False))
+    for critic in (PENALISED, CLIPPED):
+        _play(critic, 1, Data(few, few, few), rng, progress=False)
 
 
-def _judge(row: Row, samples: Samples, data: Data, seconds: float) -> Result:
+def judge(row: Row, samples: Samples, data: Data, seconds: float) -> Result:
+    """Samples by the three yardsticks: physics residual, distributions of the factors, distance to training data."""
     fit = metrics.physics_residual(samples.theta, data.train.t)
     match = metrics.factor_match(fit.factors, data.train.factors)
     train, fresh = (each.theta if row.noisy else each.clean for each in (data.train, data.fresh))
@@ -295,7 +331,8 @@ def _scoreboard(results: list[Result], data: Data, seed: int, quick: bool) -> di
         "notes": [
             f"residual: RMS distance from the nearest pendulum's motion, median over {n} samples. The models learned "
             f"from noisy angles (RMS {noise:.2f} rad) and are judged by the means they generate; the residual of "
-            "'as observed' is that noise.",
+            "'as observed' is that noise. A GAN draws noise too and has no mean: for it 'as observed' is the mark to "
+            "meet, not 0.",
             "KS: largest gap between the distributions of a factor, fitted to the samples and true; "
             f"0 the same, 1 apart, below {chance:.2f} perhaps chance.",
             "ratio: distance to the nearest training trajectory, over that of fresh data; 1 like fresh, 0 copied, "
@@ -310,23 +347,38 @@ def _save_portrait(result: Result, data: Data, out: Path) -> None:
     if not good.any():
         return
     t, theta = data.train.t, samples.theta[good]
-    noise_sd = samples.noise_sd
-    if noise_sd is not None:
-        noise_sd = np.broadcast_to(noise_sd, samples.theta.shape)[good]
-    standard_normal = np.random.default_rng(0).standard_normal(t.size)
+    error = theta - _nearest(fit, good, t)
+    noise_sd, data_noise_sd, observed = None, NOISE * t, None
+    if row.noisy:
+        noise_sd, data_noise_sd = error.std(axis=0), scatter(data.held_out.theta, t)
+    elif samples.noise_sd is not None:
+        each = np.broadcast_to(samples.noise_sd, samples.theta.shape)[good]
+        noise_sd = each.mean(axis=0)
+        observed = theta[0] + each[0] * np.random.default_rng(0).standard_normal(t.size)
     figure = plots.generator(
         t,
         theta,
-        theta - _nearest(fit, good, t),
+        error,
         {name: values[good] for name, values in fit.factors.items()},
         data.train.factors,
         match,
         title=f"{row.name[0].upper()}{row.name[1:]}, given {row.given}",
-        observed=None if noise_sd is None else theta[0] + noise_sd[0] * standard_normal,
-        noise_sd=None if noise_sd is None else noise_sd.mean(axis=0),
-        data_noise_sd=NOISE * t,
+        observed=observed,
+        noise_sd=noise_sd,
+        data_noise_sd=data_noise_sd,
+        noisy=row.noisy,
     )
     plots.save(figure, out / f"{row.name.replace(' ', '_').lower()}.png")
+
+
+def scatter(theta: np.ndarray, t: np.ndarray) -> np.ndarray:
+    """SD over trajectories (n, steps) of their difference from the nearest pendulum, (steps,), in rad.
+
+    For noisy trajectories that is their noise, less what the fit follows and more by what it is led astray.
+    """
+    fit = metrics.physics_residual(theta, t)
+    good = np.isfinite(fit.residual)
+    return (theta[good] - _nearest(fit, good, t)).std(axis=0)
 
 
 def _nearest(fit: metrics.PhysicsFit, good: np.ndarray, t: np.ndarray) -> np.ndarray:
@@ -343,6 +395,8 @@ def _nearest(fit: metrics.PhysicsFit, good: np.ndarray, t: np.ndarray) -> np.nda
 
 def _save_overview(results: list[Result], scores: dict, data: Data, out: Path) -> None:
     symbols = [_SYMBOLS[name] for name in scores["factors"]]
+    noisy = [result.row.name for result in results if result.row.noisy]
+    ring = ["dots instead of lines, rings instead of dots: samples that carry noise."] if noisy else []
     headings = ["median\nrad", *(f"KS\n{symbol}" for symbol in symbols), "KS\nmean", "neighbour\nratio", "time\ns"]
     figure = plots.overview(
         data.train.t,
@@ -352,7 +406,7 @@ def _save_overview(results: list[Result], scores: dict, data: Data, out: Path) -
         list(zip(headings, zip(*map(_cells, scores["rows"])))),
         title=f"Who has learned the pendulum from {len(data.train)} noisy trajectories?",
         subtitles={result.row.name: result.row.given for result in results},
-        notes=[line for note in scores["notes"] for line in textwrap.wrap(note, 136)],
-        dots=[result.row.name for result in results if result.row.noisy],
+        notes=[line for note in [*scores["notes"], *ring] for line in textwrap.wrap(note, 136)],
+        dots=noisy,
     )
     plots.save(figure, out / "overview.png")

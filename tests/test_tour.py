@@ -13,7 +13,7 @@ import pytest
 
 from minigen import tour
 
-MODELS = ("physicist", "regressor", "probabilistic_regressor", "vae")
+MODELS = ("physicist", "regressor", "probabilistic_regressor", "clipped_wgan", "gan", "vae", "vae_beta_10")
 
 
 @pytest.fixture(scope="module")
@@ -63,8 +63,12 @@ def test_scores_order_the_generators_as_they_must(quick, rows):
     # The noise has SD 0.1 t over 5 s; the fit of three factors takes a little of it away.
     assert residual["data, as observed"] == pytest.approx(0.1 * 5 / np.sqrt(3), rel=0.1)
     assert residual["shuffled control"] > 0.4
-    for name in ("regressor", "probabilistic regressor", "VAE"):
+    for name in ("regressor", "probabilistic regressor", "VAE", "VAE beta 10"):
         assert residual[name] < 0.15 * residual["shuffled control"]
+    # A GAN draws the noise too, and is to be judged by noisy data.
+    assert residual["GAN"] == pytest.approx(residual["data, as observed"], rel=0.25)
+    assert rows["GAN"]["neighbour_ratio"] == pytest.approx(1, abs=0.15)
+    assert rows["GAN"]["factor_ks_mean"] < 0.5 * rows["clipped WGAN"]["factor_ks_mean"]
     for name in ("data, true motion", "data, as observed", "physicist"):
         assert rows[name]["neighbour_ratio"] == pytest.approx(1, abs=0.15)
         assert rows[name]["factor_ks_mean"] < quick[1]["factor_ks_chance"]
@@ -78,7 +82,7 @@ def test_printed_table_fits_the_terminal(quick):
         lines = tour.table(scores, width).splitlines()
         assert max(map(len, lines)) <= width
         for row in scores["rows"]:
-            (line,) = [line for line in lines if line.startswith(row["name"])]
+            (line,) = [line for line in lines if line.startswith(f"{row['name']:<24}")]
             assert f"{row['factor_ks']['omega0']:.3f}" in line
             assert (row["given"] in line) == (width == 120)
     assert tour.table(scores, 80) in printed
@@ -125,3 +129,18 @@ def test_interrupt_during_training_ends_the_tour(tmp_path, monkeypatch):
     finally:
         timer.cancel()
     assert not list(Path(tmp_path).iterdir())
+
+
+def test_a_gan_draws_the_noise_that_grows_and_the_flat_critic_does_not_teach_it():
+    def growth(row):
+        theta = row.generate(data, np.random.default_rng(1), True, False).theta
+        scatter = tour.scatter(theta, data.train.t)
+        return scatter[80:].mean() / scatter[10:30].mean()
+
+    data = tour.make_data(np.random.default_rng(0), quick=True)
+    observed, clipped, gan = (
+        growth(row) for row in tour.ROWS if row.name in ("data, as observed", "clipped WGAN", "GAN")
+    )
+    assert observed == pytest.approx(4.4, rel=0.15)  # 0.1 t gives 4.5, of which the fit takes a little
+    assert 2 < gan < 1.3 * observed
+    assert clipped < 0.5 * observed
