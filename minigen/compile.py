@@ -202,7 +202,7 @@ def _apart(a, b, exact: bool) -> str:
     with np.errstate(all="ignore"):
         apart, size = np.abs(np.subtract(a, b, dtype=np.float64)), np.abs(b)
     scale = float(np.max(size[np.isfinite(size)], initial=0.0))
-    largest = float(np.max(np.where(np.isnan(a) & np.isnan(b), 0.0, apart), initial=0.0))
+    largest = float(np.max(np.where((np.isnan(a) & np.isnan(b)) | np.equal(a, b), 0.0, apart), initial=0.0))
     if not exact and largest <= ROUNDING * scale:
         return ""
     return f"an array of shape {b.shape} whose largest value is {scale:.3g} differs by {largest:.3g}"

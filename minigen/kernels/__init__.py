@@ -12,7 +12,7 @@ def copy_result(out, function, args, settings=None):
     out[...] = function(*args, **(settings or {}))
 
 
-_FAMILIES = ("activations", "reductions", "losses", "updates", "indexing", "random", "mixture")
+_FAMILIES = ("activations", "reductions", "losses", "updates", "indexing", "random", "mixture", "chains")
 
 
 def __getattr__(name: str):

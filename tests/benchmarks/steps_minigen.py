@@ -1,6 +1,5 @@
 """minigen's side of steps.py: each row's step as a user would write it, eager and compiled, and the bare products."""
 
-import math
 from types import SimpleNamespace
 
 import numba
@@ -10,7 +9,7 @@ from rows import BETAS, COMPILED, EAGER, EPS, FLOOR, LR, PENALTY, SLOPE
 from worker import Job, serve
 
 import minigen
-from minigen import blas, nn, ops, optim, tape
+from minigen import blas, nn, ops, optim, samplers, tape
 
 # One loss for each optimiser of a row; it takes the networks, then the data, then the draws.
 
@@ -61,39 +60,18 @@ LOSSES = {
 }
 
 
-def ula_start(nets, x):
-    return (x,)
+def ula(nets, step_size, compile):
+    return samplers.ula(samplers.from_energy(nets.energy), step_size, compile=compile)
 
 
-def ula(nets, h, x, noise):
-    point = minigen.tensor(x, requires_grad=True)
-    gradient = minigen.grad(ops.sum(nets.energy(point)), point).data
-    return (x - h * gradient + math.sqrt(2 * h) * noise,)
+def mala(nets, step_size, compile):
+    def log_prob(z):
+        return -nets.energy(nets.generator(z))[:, 0] - 0.5 * ops.sum(ops.square(z), axis=1)
+
+    return samplers.mala(log_prob, step_size, compile=compile)
 
 
-def mala_start(nets, z):
-    """Potential U(G(z)) + |z|^2 / 2 of each chain at z and its gradient: the state (z, potential, gradient)."""
-    point = minigen.tensor(z, requires_grad=True)
-    energy = nets.energy(nets.generator(point))
-    gradient = minigen.grad(ops.sum(energy), point).data + z
-    return z, energy.data[:, 0] + 0.5 * np.sum(z * z, axis=1), gradient
-
-
-def mala(nets, h, z, potential, gradient, noise, uniform):
-    proposal = z - h * gradient + math.sqrt(2 * h) * noise
-    proposal, new_potential, new_gradient = mala_start(nets, proposal)
-    there = 0.5 * np.sum(noise * noise, axis=1)  # -log q(proposal | z) up to a constant
-    back = np.sum(np.square(z - proposal + h * new_gradient), axis=1) / (4 * h)
-    accepted = np.log1p(-uniform) < potential - new_potential + there - back
-    rows = accepted[:, None]
-    return (
-        np.where(rows, proposal, z),
-        np.where(accepted, new_potential, potential),
-        np.where(rows, new_gradient, gradient),
-    )
-
-
-SAMPLERS = {"W5": (ula_start, ula), "W6": (mala_start, mala)}
+KERNELS = {"W5": ula, "W6": mala}
 
 
 class Together(nn.Module):
@@ -158,30 +136,31 @@ def training(row, compile):
     )
 
 
-def sampling(row, compile):
-    """Many steps of all chains of a row."""
-    start, step = SAMPLERS[row.name]
-    nets, draw, state = SimpleNamespace(**networks(row)), drawing(row), []
-    given = compile(lambda *arrays: step(nets, row.step_size, *arrays))
-    own = compile(lambda *state: step(nets, row.step_size, *state, *draw()))
+def sampling(row, compiled):
+    """Many steps of all chains of a row, by the library's kernels."""
+    kernel = KERNELS[row.name](SimpleNamespace(**networks(row)), row.step_size, compiled)
+    rng, state = np.random.default_rng(2), []
 
     def reset():
-        state[:] = start(nets, *row.data)
+        state[:] = [kernel.init(*row.data)]
 
     def steps():
         for _ in range(row.steps):
-            state[:] = own(*state)
-        return state[0]
+            state[0], _ = kernel.step(rng, state[0])
+        return state[0].position
 
-    def one(*noise):
-        state[:] = given(*state, *noise)
-        return state[0]
+    def one(noise, *uniform):
+        # The others accept below log(1 - uniform), a kernel below its logarithm.
+        state[0], _ = kernel.transition(state[0], noise, *(1 - u for u in uniform))
+        return state[0].position
 
     return Job(reset, steps, one)
 
 
-def job(row, compile):
-    return (training if row.name in LOSSES else sampling)(row, compile)
+def job(row, compiled):
+    if row.name in KERNELS:
+        return sampling(row, compiled)
+    return training(row, minigen.compile if compiled else lambda step: step)
 
 
 def floor(row):
@@ -192,8 +171,8 @@ def floor(row):
 if __name__ == "__main__":
     serve(
         {
-            EAGER: lambda row: job(row, lambda step: step),
-            COMPILED: lambda row: job(row, minigen.compile),
+            EAGER: lambda row: job(row, compiled=False),
+            COMPILED: lambda row: job(row, compiled=True),
             FLOOR: floor,
         },
         {
