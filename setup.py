@@ -29,6 +29,7 @@ setup(
             "scipy>=1.11",
             "scikit-learn>=1.4",
             "safetensors>=0.4",
+            "arviz-stats>=0.8; python_version >= '3.11'",
         ],
         "peers": ["torch>=2.2", "jax>=0.4.30", "autograd>=1.7"],
     },
