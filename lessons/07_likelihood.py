@@ -2,8 +2,8 @@
 # # 7. Likelihood: how far apart are two distributions?
 #
 # **At the end you can** say what training by likelihood really makes small, choose between distances that forgive
-# different sins, and measure one of them from examples alone. **It stands on** the negative log-likelihood (lesson 6),
-# gradients of gradients (lesson 3) and `fit` (lesson 4).
+# different sins, and measure one of them from examples alone. **It stands on** the negative log-likelihood and
+# `training.fit` (lesson 6), gradients of gradients (lesson 3) and networks (lesson 4).
 #
 # In lesson 6 a network learned an honest error bar because we made $-\log p$ of the data small. Why this number? A
 # generator must match a whole distribution: what does it mean to be close to one? Our example: a drawer holds
@@ -28,19 +28,20 @@ p = drawer(T, 0.6, 0.12)  # a density: p h is the probability of one mark
 # %% [markdown]
 # ## Surprise
 #
-# Call $-\log p(x)$ the **surprise** at $x$, in **nats**: 0 for what is certain, large for what is rare, and for two
-# independent events the sum of both. Three means of it carry this lesson:
+# Call $-\log p(x)$, natural logarithm, the **surprise** at $x$, in **nats**: 0 for what is certain, large for what is
+# rare, the sum for two independent events. Three means carry this lesson ($\mathrm E_p$: over $x$ drawn from $p$):
 #
 # * **entropy** $H(p) = \mathrm E_p[-\log p]$: the mean surprise of somebody who knows $p$;
 # * **cross-entropy** $H(p, q) = \mathrm E_p[-\log q]$: of somebody who believes in $q$ while $p$ is true;
-# * **Kullback-Leibler divergence** $\mathrm{KL}(p\,\|\,q) = H(p, q) - H(p) = \mathrm E_p[\log p/q]$: the price.
+# * **Kullback-Leibler divergence** $\mathrm{KL}(p\,\|\,q) = H(p, q) - H(p) = \mathrm E_p[\log p/q]$: what error costs.
 #
 # On a grid each mean is a sum. Where $p = 0$ nobody is surprised; where only $q = 0$ the surprise is infinite. A
 # density is a probability *per second*, so it may exceed 1, and its entropy be negative; in KL the unit cancels. An
-# error never pays: since $\log u \le u - 1$, $-\mathrm{KL} = \mathrm E_p[\log q/p] \le \mathrm E_p[q/p - 1] \le 0$.
+# error never pays: as $\log u \le u - 1$, $-\mathrm{KL} = \mathrm E_p[\log q/p] \le \mathrm E_p[q/p] - 1 \le 0$, for
+# the mean of $q/p$ adds up the $q$ where $p > 0$, and all $q$ together are 1.
 
 # %%
-cross_entropy = lambda p, q, h=1.0: -h * (p[p > 0] @ np.log(q[p > 0]))
+cross_entropy = lambda p, q, h=1.0: -h * (p[p > 0] @ np.log(q[p > 0]))  # h: step of the grid; 1 for probabilities
 kl = lambda p, q, h=1.0: cross_entropy(p, q, h) - cross_entropy(p, p, h)
 pairs = rng.dirichlet(np.ones(6), size=(10_000, 2))  # two random distributions over six outcomes, ten thousand times
 lowest = min(kl(a, b) for a, b in pairs)
@@ -52,7 +53,7 @@ lesson.claim(f"of {len(pairs)} random pairs the lowest KL is {lowest:.4f} (never
 # Now forget how the drawer was filled. We have 2000 readings and a family of densities $q$ with two unknowns: the share
 # of short pendulums and the SD of the watch. **Maximum likelihood** takes those for which the mean surprise at the
 # readings is least. We find them by **Newton's method**, with lesson 3's second derivatives: start near, jump to the
-# lowest point of the parabola that fits the loss here, repeat. The other way asks for no likelihood. The share of
+# lowest point of the parabola that fits the loss here, repeat. The second way asks for no likelihood. The share of
 # readings at each mark is a distribution too, the **empirical** one, $\hat p$. We seek the $q$ of least
 # $\mathrm{KL}(\hat p\,\|\,q)$ by plain search: look at 15 x 15 pairs of unknowns, halve the box around the best.
 
@@ -69,7 +70,7 @@ for _ in range(20):
 
 def search(loss, box):
     """The pair (a, b) in the box ((low, high), (low, high)) for which loss(a, b) is least."""
-    low, high = floor, _ = np.transpose(box)
+    low, high = floor, _ = np.transpose(box)  # the box may move, but not below this floor: an SD is positive
     for _ in range(34):
         a, b = np.linspace(low, high, 15).T
         values = np.array([[loss(i, j) for j in b] for i in a])
@@ -87,13 +88,13 @@ lesson.claim(found, gap < 1e-6)
 
 # %% [markdown]
 # This is no accident. The mean surprise at the readings *is* $H(\hat p, q) = H(\hat p) + \mathrm{KL}(\hat p\,\|\,q)$,
-# and the entropy of the readings is not ours to change. **Whoever maximises a likelihood brings the model close to the
+# and the entropy of the readings does not depend on $q$. **Whoever maximises a likelihood brings the model close to the
 # data, as KL measures it.** And the loss can fall no lower than the entropy of the data.
 #
 # ## The two directions
 #
 # $\mathrm{KL}(p\,\|\,q)$ and $\mathrm{KL}(q\,\|\,p)$ differ, and it shows where a model is too simple. Let $q$ be one
-# Gaussian, which cannot have two peaks. We seek the best one in each direction; in reverse also near one peak.
+# Gaussian, which cannot have two peaks. We seek the best by each, by the second also among those near the right peak.
 
 # %%
 forward = search(lambda mean, sd: kl(p, gauss(T, mean, sd), h), ((1.2, 3.6), (0.1, 1.0)))
@@ -113,31 +114,32 @@ found += f" {prices[0]:.2f} nats, at the other peak {prices[1]:.2f} (-ln 0.6 and
 lesson.claim(found, c > 90 and d < 1 and np.abs(prices + np.log([0.6, 0.4])).max() < 0.03)
 
 # %% [markdown]
-# Forward, the mean is taken over the data. Where readings fall $q$ must not be small, and nobody asks what else it
-# invents: here, periods of pendulums that do not exist. Reverse, it is taken over what the *model* says: it must not
-# invent, and what it leaves out is cheap. Maximum likelihood is the forward one, because data are what we have.
-# **Covering** blurs generated samples, **dropping** makes them alike; later lessons meet both.
+# **Forward**, $\mathrm{KL}(p\,\|\,q)$, is a mean over data. Where they fall $q$ must not be small, and nobody asks what
+# else it invents: here, periods of pendulums that do not exist. **Reverse** is a mean over what the *model* draws: it
+# must not invent, but may leave out for little (on one peak $p = 0.6\,q$, and $\log q/p = -\ln 0.6$). Likelihood is the
+# forward one. **Covering** blurs generated samples, **dropping** makes them alike; later lessons meet both.
 #
 # ## Fair to both: Jensen-Shannon
 #
 # Toss a coin: for heads we draw from $p$, for tails from $q$. All readings have density $m = (p + q)/2$. The divergence
 # of **Jensen and Shannon** is $\mathrm{JS}(p, q) = \frac12\mathrm{KL}(p\,\|\,m) + \frac12\mathrm{KL}(q\,\|\,m)$. It is
 # symmetric, and as $m \ge p/2$ makes $\log p/m \le \ln 2$, it never exceeds $\ln 2$. What does it say? Somebody sees
-# the reading and guesses the coin. Half of $p/m$, that is $p/(p + q)$, is the best guess for heads, and its mean
-# surprise is $\ln 2 - \mathrm{JS}$. Without the reading it is $\ln 2$: **JS is what a reading tells of the coin.**
+# the reading and names a probability of heads. Best is the share of heads among all readings there, $p/(p + q)$, which
+# is half of $p/m$ (for tails, half of $q/m$). The mean surprise at the coin then is $\ln 2$ from the halves, minus JS
+# from the logarithms of $p/m$ and $q/m$. Without the reading it is $\ln 2$: **JS is what a reading tells of the coin.**
 
 # %%
 js = lambda p, q, h=1.0: 0.5 * kl(p, (p + q) / 2, h) + 0.5 * kl(q, (p + q) / 2, h)
 heads, from_short = rng.random((2, 200_000)) < [[0.5], [0.6]]
 x = np.where(from_short, short, long) + 0.12 * rng.standard_normal(heads.size)
 x = np.where(heads, x, forward[0] + forward[1] * rng.standard_normal(heads.size))
-guess = 1 / (1 + gauss(x, *forward) / drawer(x, 0.6, 0.12))
+guess = 1 / (1 + gauss(x, *forward) / drawer(x, 0.6, 0.12))  # p/(p + q), where q is the forward fit
 told, exact = np.log(2) + np.mean(np.log(np.where(heads, guess, 1 - guess))), js(p, wide, h)
 lesson.claim(f"a reading tells {told:.4f} nats of the coin, JS is {exact:.4f} (limit 0.006)", abs(told - exact) < 0.006)
 z, distance = np.arange(-12, 24, h), np.linspace(0, 12, 121)  # two Gaussians of SD 1, further and further apart
 moved = [(gauss(z, 0.0, 1.0), gauss(z, d, 1.0)) for d in distance]
 curves = np.array([(kl(a, b, h), js(a, b, h)) for a, b in moved])
-left, pull = np.log(2) - curves[:, 1], (curves[101] - curves[99]) / (distance[101] - distance[99])
+left, pull = np.log(2) - curves[:, 1], (curves[101] - curves[99]) / (distance[101] - distance[99])  # slopes at 10 SDs
 found = f"10 SDs apart, JS is {left[100]:.0e} below ln 2 (limit 1e-5, never above), growing by {pull[1]:.0e} nats an SD"
 holds = left.min() > -1e-12 and max(js(a, b) for a, b in pairs) < np.log(2) and left[100] < 1e-5 and pull[1] < 1e-5
 lesson.claim(f"{found} (limit 1e-5), KL by {pull[0]:.1f} (above 9)", holds and pull[0] > 9)
@@ -156,14 +158,15 @@ for ax in axes:
 lesson.figure(fig)
 
 # %% [markdown]
-# Being bounded has its price: where the guesser is always right, JS is flat and does not say which way leads home.
+# Being bounded has its price: where $p$ and $q$ hardly overlap, JS is flat, and no slope tells $q$ where to go.
 #
 # ## One family, and a critic
 #
-# All of these are **f-divergences**, $D_f(p\,\|\,q) = \mathrm E_q[f(p/q)]$, where $f(1) = 0$ and $f$ is **convex**: it
-# lies above each of its tangents. The tangent of slope $t$ is $ut - f^*(t)$, and $f^*(t) = \max_u (ut - f(u))$ is
-# called the **conjugate** of $f$. Now put, at each reading, some tangent in place of $f$, with a slope $t(x)$ of your
-# choice, the **critic**. As $\mathrm E_q[(p/q)\,t] = \mathrm E_p[t]$, no density is left, only means over examples:
+# All of these are **f-divergences**, $D_f(p\,\|\,q) = \mathrm E_q[f(u)]$ with $u = p/q$, where $f(1) = 0$ and $f$ is
+# **convex**: it lies above its tangents. ($\mathrm E_q$ of $p/q$ times anything is its $\mathrm E_p$, so
+# $f(u) = u \log u$ gives KL.) The tangent of slope $t$ is $ut - f^*(t)$, where $f^*(t) = \max_u (ut - f(u))$, the
+# **conjugate**, says how far to lower the line $ut$ until it just touches $f$. Now put, at each $x$, some tangent in
+# place of $f$, of a slope $t(x)$ of your choice, the **critic**. Only means over examples are left:
 #
 # $$ D_f(p\,\|\,q) \;\ge\; \mathrm E_p[t(x)] - \mathrm E_q[f^*(t(x))], \quad\text{equal for}\quad t = f'(p/q). $$
 
@@ -193,9 +196,10 @@ lesson.claim(f"minigen.divergences, .distributions: as ours to {max(gaps):.0e} (
 # ## Something larger: a critic that learns
 #
 # Suppose that we have nothing but examples. Let a small network be the critic, and *train* it to raise the bound for
-# JS. Its output $v$ becomes $t = \frac12(\ln 2 - \log(1 + e^{-v}))$, so that the best $v$ is $\log p/q$: it guesses the
-# coin. We try it on the drawer against the forward fit, and in 20 dimensions, on round Gaussians two SDs apart. There a
-# grid is hopeless (ten points a side make $10^{20}$), but along the line that joins them ours knows the answer. Fresh
+# JS. We write its slope as $t = \frac12(\ln 2 - \log(1 + e^{-v}))$, where $v$ is the network's output. The best $t$,
+# $f'(p/q)$, belongs to $v = \log p/q$, and then $1/(1 + e^{-v}) = p/(p + q)$: it guesses the coin. We try it on
+# the drawer against the forward fit, and in 20 dimensions, on round Gaussians two SDs apart. There a grid is hopeless
+# (ten points a side make $10^{20}$), but they differ along one line only, where our curve of JS has the answer. Fresh
 # examples are the judge: on those it learned from, the critic's bound may lie above the truth.
 
 
@@ -214,7 +218,7 @@ def learned_js(draw_p, draw_q, d, steps=1000 if lesson.quick else 1500, n=20_000
 there = lambda shift: lambda n: rng.standard_normal((n, 20)) + shift / np.sqrt(20)
 (value, _), exact = learned_js(there(0), there(2), 20), curves[20, 1]
 lesson.claim(f"critic in 20 dimensions: JS {value:.3f}, true {exact:.3f} (within 10 %)", abs(value / exact - 1) < 0.1)
-unit = lambda x: (x - forward[0]) / forward[1]
+unit = lambda x: (x - forward[0]) / forward[1]  # size 1 suits a network, and JS is the same in any unit
 value, network = learned_js(lambda n: unit(mixed.sample(rng, n)), lambda n: unit(one.sample(rng, n)), 1)
 with no_grad():
     guess = ops.sigmoid(network(unit(T)[:, None].astype(np.float32))).data[:, 0]
@@ -222,10 +226,10 @@ exact, m, off = js(p, wide, h), (p + wide) / 2, h * np.sum(np.abs((p + wide) * g
 found = f"JS of drawer and fit by a critic {value:.4f}, true {exact:.4f} (within 10 %), its guess of the coin"
 lesson.claim(f"{found} {off:.3f} off in the mean (limit 0.04)", abs(value / exact - 1) < 0.1 and off < 0.04)
 fig, ax = plt.subplots(figsize=(7, 4.2), layout="constrained")
-ax.fill_between(T, m / 3, color="#ddd", label="where examples are")
+ax.fill_between(T, m / 3, color="#ddd", label="where examples are (density m, scaled)")
 ax.plot(T, p / (p + wide), **black, ls="--", label="p/(p + q) from the densities")
 ax.plot(T, guess, **blue, label="learned from examples alone")
-ax.set(xlabel="period on the watch (s)", ylabel="probability of heads, the drawer", xlim=(1, 4), ylim=(0, 1.15))
+ax.set(xlabel="period on the watch (s)", ylabel="probability that it is from the drawer", xlim=(1, 4), ylim=(0, 1.15))
 ax.set_title("A critic guesses where a reading comes from")
 ax.legend(frameon=False, loc="upper left")
 lesson.figure(fig, "_critic")
@@ -239,9 +243,9 @@ lesson.end()
 #
 # 1. Learning costs: fit the two unknowns to $n$ readings, 500 times. The mean of $\mathrm{KL}(p\,\|\,q_\text{fit})$ is
 #    $2/(2n)$, unknowns over twice the readings, within 20 % for $n = 200$ and for $n = 1000$.
-# 2. `family["pearson"]`, $f = (u - 1)^2$: it equals `f_divergence("pearson", ...)` to 1e-9, and its bound is tight.
-# 3. `learned_js` with $n = 50$ and $p = q = \mathcal N(0, 1)$, so that JS is 0: judged by the examples it learned from,
-#    the bound exceeds 0.02; judged by 20 000 fresh ones it is below 0.
+# 2. `family["pearson"]`, $f = (u - 1)^2$: it equals `f_divergence("pearson", ...)` to 1e-9; its best bound does, too.
+# 3. Let `learned_js` learn from $n = 50$ examples of $p = q = \mathcal N(0, 1)$, so that JS is 0. Judged by those very
+#    examples the bound exceeds 0.02; judged by 20 000 fresh ones it is below 0.
 #
 # ## Sources
 #

@@ -5,10 +5,11 @@
 # classifier by hand, and say when an assumption saves data and when it costs. **It stands on** lesson 7's likelihood.
 #
 # A workshop makes pendulums of 1.0 m and 1.2 m, and the labels have come off. No length is exact (SD 4 %), nor is the
-# tape (4 %), nor the stopwatch (2 %). A reading is the logarithms of length and period: errors in per cent become
-# errors of fixed size, and $T = 2\pi\sqrt{L/g}$ a straight line, $\ln T = \frac12\ln L + \ln(2\pi/\sqrt g)$. The
-# readings of one kind then are a **Gaussian in two dimensions**: they scatter around a mean point $\mu$ with a
-# **covariance matrix** $\Sigma$, which holds the variances of both numbers and says how they vary together.
+# tape (4 %), nor the stopwatch (2 %). A **reading** $x$ is the logarithms of length and period: errors in per cent
+# become errors of fixed size, and $T = 2\pi\sqrt{L/g}$ a line, $\ln T = \frac12\ln L + \ln(2\pi/\sqrt g)$. The readings
+# of one kind are a **Gaussian in two dimensions**, with a mean point $\mu$ and a **covariance matrix** $\Sigma$, the
+# mean of $(x - \mu)(x - \mu)^\top$: variances on the diagonal, beside it how both vary together. As in lesson 6, only
+# with $\Sigma$ for $\sigma^2$, $\ln p(x) = -\frac12(x - \mu)^\top\Sigma^{-1}(x - \mu) - \frac12\ln\det 2\pi\Sigma$.
 
 # %%
 import matplotlib.pyplot as plt
@@ -30,15 +31,15 @@ def measure(kind, rng):
 
 
 MU = np.stack([np.log(LENGTHS), np.log(2 * np.pi * np.sqrt(LENGTHS / 9.81))], axis=1)  # (kind, feature)
-SIGMA = MADE**2 * np.array([[1, 0.5], [0.5, 0.25]]) + np.diag([TAPE**2, WATCH**2])  # of the making, and of the errors
-gauss = lambda x, mean, var: np.exp(-0.5 * (x - mean) ** 2 / var) / np.sqrt(2 * np.pi * var)
+SIGMA = MADE**2 * np.array([[1, 0.5], [0.5, 0.25]]) + np.diag([TAPE**2, WATCH**2])  # of making (ln T: half), errors
+gauss = lambda x, mean, var: np.exp(-0.5 * (x - mean) ** 2 / var) / np.sqrt(2 * np.pi * var)  # of one number
 
 # %% [markdown]
 # ## Bayes' rule
 #
-# A pendulum took 2.15 s. Is it a long one? We know how often each kind $c$ shows a reading $x$, the density $p(x \mid
-# c)$, and want to turn that round. A share $p(c)$ of the drawer, the **prior**, is of kind $c$. All kinds together show
-# $x$ with density $\sum_k p(k)\,p(x \mid k)$, and of this the part due to $c$ is
+# A pendulum took 2.15 s. Is it a long one? We know the density $p(x \mid c)$ of readings $x$ from each kind, or
+# **class**, $c$, and want to turn that round. A share $p(c)$ of the pendulums, the **prior**, is of kind $c$. All kinds
+# together show $x$ with density $\sum_k p(k)\,p(x \mid k)$, and of this the part due to $c$ is
 #
 # $$ p(c \mid x) = \frac{p(c)\,p(x \mid c)}{\sum_k p(k)\,p(x \mid k)}, $$
 #
@@ -59,8 +60,8 @@ lesson.claim(f"{found.format(*answers[0], *answers[1])}: {off:.3f} off (limit 0.
 # ## Generative: describe each class, then apply the rule
 #
 # A **generative** classifier learns $p(c)$ and $p(x \mid c)$. **Gaussian discriminant analysis** takes Gaussians. Most
-# likely are the mean of each class, and the mean of the products $(x - \mu)(x - \mu)^\top$ as the covariance. If all
-# classes *share* one $\Sigma$, the terms $x^\top\Sigma^{-1}x$ cancel in the **log-odds**, and a straight line is left:
+# likely are the mean and the covariance of each class's readings. If the classes (0: short, 1: long) *share* one
+# $\Sigma$, then $x^\top\Sigma^{-1}x$ cancels in the **log-odds**; the border, where they are 0, is a straight line:
 #
 # $$ \ln\frac{p(1 \mid x)}{p(0 \mid x)} = w \cdot x + b, \quad w = \Sigma^{-1}(\mu_1 - \mu_0), \quad
 # b = -\tfrac12 w\cdot(\mu_0 + \mu_1) + \ln\frac{p(1)}{p(0)}. $$
@@ -68,29 +69,29 @@ lesson.claim(f"{found.format(*answers[0], *answers[1])}: {off:.3f} off (limit 0.
 # ## Discriminative: describe the border only
 #
 # If only the line matters, why describe the classes? A **discriminative** classifier learns $p(c \mid x)$ and nothing
-# else. **Logistic regression** says $p(1 \mid x) = 1/(1 + e^{-w\cdot x - b})$, which has the log-odds above, and takes
-# the $w, b$ for which the mean surprise at the labels is least. Newton's method needs its slope and its curvature.
+# else. **Logistic regression** says $p(1 \mid x) = 1/(1 + e^{-w\cdot x - b})$, whose log-odds are $w\cdot x + b$ again,
+# and takes the $w, b$ for which the mean surprise at the labels is least, by lesson 7's Newton's method.
 
 
 # %%
 def discriminant(X, y):
     """w (2,) and b from the classes' means and their shared covariance; y (n,) holds 0 and 1."""
     means = np.stack([X[y == c].mean(axis=0) for c in (0, 1)])
-    w = np.linalg.solve((X - means[y]).T @ (X - means[y]) / len(X), means[1] - means[0])
+    w = np.linalg.solve((X - means[y]).T @ (X - means[y]) / len(X), means[1] - means[0])  # covariance, difference
     return w, -w @ means.sum(axis=0) / 2 + np.log(y.mean() / (1 - y.mean()))
 
 
 def logistic(X, y):
     """w (2,) and b by maximum likelihood."""
-    A, v = np.column_stack([X - X.mean(axis=0), np.ones(len(X))]), np.zeros(3)
+    A, v = np.column_stack([X - X.mean(axis=0), np.ones(len(X))]), np.zeros(3)  # v: w and b
     for _ in range(20):
         p = 1 / (1 + np.exp(-A @ v))
-        v = v - np.linalg.solve((A.T * p * (1 - p)) @ A, A.T @ (p - y))
+        v = v - np.linalg.solve((A.T * p * (1 - p)) @ A, A.T @ (p - y))  # curvature, slope
     return v[:2], v[2] - v[:2] @ X.mean(axis=0)
 
 
 kind = np.arange(20_000) % 2
-X, X_test = measure(kind, rng), measure(kind, rng)
+X, X_test = measure(kind, rng), measure(kind, rng)  # to learn from, and fresh ones of the same kinds
 w = np.linalg.solve(SIGMA, MU[1] - MU[0])
 lines = discriminant(X, kind), logistic(X, kind), (w, -w @ (MU[0] + MU[1]) / 2)  # the last one from the truth
 sides = np.array([X_test @ w + b > 0 for w, b in lines])
@@ -108,8 +109,8 @@ lesson.claim(f"both models of minigen give our probabilities, to {gap:.0e} (limi
 #
 # The same line, then, from twenty thousand readings. And from twenty? Our Gaussians are true, and to know something
 # true should help. But now let three in ten of the short ones be toys of 0.5 m: "short" is two clouds, no Gaussian. The
-# toys lie far from the border and change nothing there. We learn from many random drawers and average. Where a line
-# parts a few readings without error, likelihood would let $w$ grow for ever. So the library can add a **penalty**
+# toys lie far from the border and change nothing there. We learn from many random drawers of pendulums and average.
+# Where a line parts a few readings without error, a larger $w$ is always likelier. So the library can add a **penalty**
 # $|w|^2/(2C)$ to the total surprise. With features in units of their SD, $C = 10^6$ just stops that; $C = 1$ is usual.
 
 # %%
@@ -133,14 +134,14 @@ def errors(toys):
         out[0, j, k] = wrong(*discriminant(X, y))
         for i, C in ((1, 1e6), (2, 1.0)):
             model = models.LogisticRegression(C).fit(X / sd, y)
-            out[i, j, k] = wrong(model.coef_[0] / sd, model.intercept_[0])
+            out[i, j, k] = wrong(model.coef_[0] / sd, model.intercept_[0])  # w of readings in SDs, back to plain ones
     return out, wrong(*lines[2])
 
 
 (good, least), (bad, least_bad) = errors(0.0), errors(0.3)
 (a, b, c), (d, e, f) = good.mean(axis=2), bad.mean(axis=2)
 se = np.hypot(*good[:2, 2].std(axis=1)) / np.sqrt(draws)  # standard error of the difference at 32 readings
-need = [2 ** np.interp(-least - 0.5, -mean, np.log2(sizes)) for mean in (a, b)]
+need = [2 ** np.interp(-least - 0.5, -mean, np.log2(sizes)) for mean in (a, b)]  # read off between the sizes
 found = f"assumption true: {need[0]:.0f} readings are enough to come within 0.5 % of the best, discriminative"
 found += f" {need[1]:.0f} (at least 1.5 times); with 32 it is {b[2] - a[2]:.2f} +- {se:.2f} % less often wrong"
 lesson.claim(f"{found} (at least 2 standard errors)", need[1] > 1.5 * need[0] and b[2] - a[2] > 2 * se)
@@ -162,7 +163,7 @@ for (top, bottom), toys, wrong, exact in zip(axes.T, (0.0, 0.3), (good, bad), (l
         bottom.errorbar(sizes, out.mean(axis=1), 2 * out.std(axis=1) / np.sqrt(draws), **style, capsize=3, label=name)
     bottom.axhline(exact, color="#000", lw=1, ls="--", label="exact line between 1.0 and 1.2 m")
     top.set(xlabel="length by tape (m)", ylabel="period by watch (s)", xlim=(0.4, 1.5), ylim=(1.3, 2.6))
-    top.set_title("It fails: three in ten of the short are toys" if toys else "The assumption holds")
+    top.set_title("It fails: three in ten of the short are toys" if toys else "The assumption holds: red covers blue")
     top.legend(frameon=False, loc="lower right", title="border of short (grey) and long")
     bottom.set(xlabel="readings learned from", ylabel="wrong (%), with 2 standard errors", ylim=(0, None))
     bottom.set_xscale("log", base=2)
@@ -171,16 +172,16 @@ axes[1, 0].legend(frameon=False, loc="lower left")
 lesson.figure(fig)
 
 # %% [markdown]
-# Toys drag the mean and stretch the covariance, and the line turns away; the other one never looks at them. (As a third
-# class they do no harm, exercise 1. Lesson 9 finds such classes without labels.) With eight readings even a covariance
-# is guesswork. And on the left the golden curve beats both: a penalty is an assumption too, "weights are small". **What
+# Toys drag the mean and stretch the covariance, and the generative line turns away; the other one hardly sees them, as
+# $p - y$ is nearly 0 there. (As a third class they do no harm: exercise 1.) With eight readings even a covariance is
+# guesswork. And on the left the golden curve beats both: a penalty is an assumption too, "weights are small". **What
 # you put in saves data if it is true, and costs if it is false**; more data cure a penalty, but not a wrong model.
 #
 # ## What only the generative one can do
 #
 # It knows how readings look, not just where the border runs. So it can **fill in**: without a tape, $\ln L$ of a
-# pendulum of class $c$ that took $T$ has mean $\mu_L + \Sigma_{LT}\Sigma_{TT}^{-1}(\ln T - \mu_T)$, and Bayes' rule
-# weighs the classes. It can **generate**: draw a class, then a reading. And one can ask it what it has learned.
+# pendulum of class $c$ that took $T$ has mean $\mu_L + \Sigma_{LT}\Sigma_{TT}^{-1}(\ln T - \mu_T)$, a fitted line, and
+# Bayes' rule weighs the classes. It can **generate**: draw a class, then a reading. And it tells what it has learned.
 
 # %%
 def length_from(log_period, means, cov):
@@ -197,11 +198,11 @@ ideal, plain = rmse(length_from(X_test[:, 1], MU[:2], SIGMA)), rmse(gda.means_[:
 found = f"missing lengths filled in to {rmse(filled):.2f} %, as by our formula to {gap:.0e} (limit 1e-10), by the truth"
 found += f" to {ideal:.2f} (limit 1.02 of it), by the mean of all to {plain:.1f} (limit 0.6 of it)"
 lesson.claim(found, gap < 1e-10 and rmse(filled) < min(1.02 * ideal, 0.6 * plain))
-slope = np.divide(*(gda.means_[1] - gda.means_[0])[::-1])
+slope = np.divide(*(gda.means_[1] - gda.means_[0])[::-1])  # of ln T over ln L
 g = 4 * np.pi**2 * np.exp(gda.means_[:, 0].mean() - 2 * gda.means_[:, 1].mean())
 found = f"its means say T ~ L^{slope:.3f} (0.5 to 0.02) and g = {g:.2f} m/s^2 (9.81 to 0.05)"
 lesson.claim(found, abs(slope - 0.5) < 0.02 and abs(g - 9.81) < 0.05)
-farther, distance = [], divergences.energy_distance  # of two samples; 0 where their distributions are the same
+farther, distance = [], divergences.energy_distance  # 2 E|x - y| - E|x - x'| - E|y - y'|: 0 for equals
 for toys in (0.0, 0.3):
     X, kind = drawer(20_000, toys)
     model, real = models.GaussianDiscriminant().fit(X, kind == 1), [drawer(1000, toys)[0] for _ in range(40)]
@@ -244,13 +245,13 @@ lesson.figure(fig, "_motions")
 lesson.end()
 
 # %% [markdown]
-# A Gaussian can only mix motions in straight lines, and pendulums do more than that: its residual is not zero, and is
-# what a network must beat.
+# A Gaussian can only add fixed curves, more or less of each, to a mean, and other rates need more than that: its
+# residual is not zero, and is what a network must beat.
 #
 # ## Exercises
 #
-# 1. `three(X, kind)`: our `discriminant` for three classes. On 512 readings with toys as a third class it errs on less
-#    than 4 % of fresh ones, and gives the probabilities of `models.GaussianDiscriminant()` to 1e-8.
+# 1. `three(X, kind)`: our `discriminant` for three classes. From 512 readings, toys as a third class, it errs on less
+#    than 4 % of fresh ones, and gives the $p(c \mid x)$ of `models.GaussianDiscriminant()` to 1e-8.
 # 2. `missing_tape(log_period)`: the probability of long from the period alone. It errs on 5 to 6.5 % of fresh readings.
 # 3. Move the prior: learn from half long, test where one in twenty is. With $b$ corrected for the new prior the error
 #    on 20 000 fresh readings falls below 0.6 of what it was.

@@ -8,8 +8,8 @@
 #
 # Three workshops make pendulums, each with habits of its own. In one box lie 600 of their pieces, measured but not
 # labelled: length in m, mass in kg. The label is a **latent variable**: it shaped the data, and nobody wrote it down. A
-# piece comes about in two steps: draw a workshop $k$ with probability $\pi_k$, then draw from its Gaussian. The density
-# is a **mixture**, $p(x) = \sum_k \pi_k\, \mathcal N(x; \mu_k, \Sigma_k)$.
+# piece comes about in two steps: draw a workshop $k$ with probability $\pi_k$, then draw from its Gaussian (lesson 8).
+# These **components** make a **mixture**, of density $p(x) = \sum_k \pi_k\, \mathcal N(x; \mu_k, \Sigma_k)$.
 
 # %%
 from itertools import permutations
@@ -28,13 +28,13 @@ rng, blue, red, gold, black, grey = lesson.rng, "#1f5fa8", "#b3261e", "#d9822b",
 def sample(weights, means, covs, n):
     """n draws (n, d) and the components (n,) that they come from."""
     label = rng.choice(len(weights), n, p=weights)
-    noise = rng.standard_normal((n, means.shape[1]))  # of covariance 1; times L, with L L^T = Sigma, it has Sigma
+    noise = rng.standard_normal((n, means.shape[1]))  # of covariance I; times cholesky's L, L L^T = Sigma, it has Sigma
     return means[label] + np.einsum("nij,nj->ni", np.linalg.cholesky(covs)[label], noise), label
 
 
 MEANS = np.array([[1.2, 1.6], [1.5, 1.3], [2.0, 1.2], [0.7, 0.7], [1.9, 2.3]])  # five workshops; the box has three
 L = np.array([[[25, 0], [30, 11]], [[25, 0], [30, 11]], [[12, 0], [0, 12]], [[10, 0], [0, 15]], [[22, 0], [-10, 11]]])
-COVS, PARTS = (L @ L.transpose(0, 2, 1)) / 100**2, np.array([4, 3.5, 2.5, 3, 3])
+COVS, PARTS = (L @ L.transpose(0, 2, 1)) / 100**2, np.array([4, 3.5, 2.5, 3, 3])  # L: in cm and 10 g
 box = lambda k: sample(PARTS[:k] / PARTS[:k].sum(), MEANS[:k], COVS[:k], 600)
 X, label = box(3)
 
@@ -44,13 +44,14 @@ X, label = box(3)
 # If we knew the labels, we would take each workshop's share, mean and covariance, and be done. If we knew the
 # Gaussians, Bayes' rule would tell how probable each workshop is for a piece $x$, its **responsibility**
 # $r_k = \pi_k\, \mathcal N(x; \mu_k, \Sigma_k) / p(x)$. We know neither. **Expectation-maximisation** (EM) improves a
-# guess by turns: the E-step finds the responsibilities, the M-step counts every piece for every workshop with this
-# weight. It works because, for any weights $q_k$ that sum to 1,
+# guess by turns: the E-step finds the responsibilities, the M-step takes shares, means and covariances in which every
+# piece counts for every workshop with this weight. It works because, for any weights $q_k$ that sum to 1,
 #
 # $$ \log p(x) = \sum_k q_k \log \frac{\pi_k\, \mathcal N(x; \mu_k, \Sigma_k)}{q_k} + \mathrm{KL}(q \,\|\, r). $$
 #
-# As KL is never negative, the sum is a lower bound of the log-likelihood. The E-step takes $q = r$, and the bound
-# touches. The M-step lifts the bound as high as it goes. So the likelihood above it **never falls**.
+# (Put $r_k\,p(x)$ for the numerator.) As KL is never negative, the sum is a lower bound of the log-likelihood. The
+# E-step takes $q = r$, and the bound touches. The M-step holds $q$ and lifts the bound as high as it goes: it is a
+# likelihood with labels known in shares. So the log-likelihood, which lies on or above the bound, **never falls**.
 #
 # One trap first. A double-precision number ends at $e^{709}$, and below $e^{-745}$ it is 0; densities go there easily.
 # So we keep logarithms and add by **log-sum-exp**, $\log \sum_k e^{a_k} = m + \log \sum_k e^{a_k - m}$ with $m$ the
@@ -63,7 +64,7 @@ def log_normals(X, means, covs):
     L = np.linalg.cholesky(covs)
     z = np.linalg.solve(L, (X - means[:, None]).transpose(0, 2, 1))  # |z|^2 = (x - mu)^T Sigma^-1 (x - mu)
     halves = 0.5 * np.sum(z**2 + np.log(2 * np.pi), axis=1)
-    return -halves.T - np.log(np.diagonal(L, axis1=1, axis2=2)).sum(axis=1)
+    return -halves.T - np.log(np.diagonal(L, axis1=1, axis2=2)).sum(axis=1)  # det Sigma = (product of L's diagonal)^2
 
 
 def e_step(X, weights, means, covs):
@@ -75,6 +76,7 @@ def e_step(X, weights, means, covs):
 
 
 def m_step(X, resp, floor=0.0):
+    """Weights (k,), means (k, d) and covariances (k, d, d), each row of X counted by resp (n, k); floor: see below."""
     counts = resp.sum(axis=0)
     means = resp.T @ X / counts[:, None]
     away = X - means[:, None]  # (k, n, d)
@@ -110,20 +112,20 @@ def draw(ax, resp, means, covs, title):
 
 
 fig, axes = plt.subplots(1, 5, figsize=(17, 3.9), layout="constrained", width_ratios=(1, 1, 1, 1, 1.3))
-for ax, step in zip(axes, (0, 5, np.diff(likelihood)[5:].argmax() + 4, 99)):
+for ax, step in zip(axes, (0, 5, np.diff(likelihood)[5:].argmax() + 4, 99)):  # the third: where it climbs fastest
     draw(ax, e_step(X, *path[step])[0], *path[step][1:], f"after {step} steps")
 axes[4].plot(np.transpose([each for _, each in runs]), color=grey, lw=0.8)
 axes[4].plot(likelihood, color=black, lw=2)
-axes[4].set(xlabel="step", ylabel="mean log-likelihood", title="Twenty starts (black: this one)", ylim=(-0.9, 0.1))
+axes[4].set(xlabel="step", ylabel="mean log-likelihood", title="Twenty starts (black: the one shown)", ylim=(-0.9, 0.1))
 lesson.figure(fig)
 new, maker = sample(*path[-1], 40_000)
 off = max(np.abs(np.cov(new[maker == k].T) - cov).max() / cov.max() for k, cov in enumerate(path[-1][2]))
 lesson.claim(f"what each component draws has its covariance, {100 * off:.1f} % off at most (limit 6 %)", off < 0.06)
 
 # %% [markdown]
-# EM climbs the hill on which it starts, maybe a low one, and plains take it long. So take the best of many starts. The
-# result generates, in the two steps of the beginning. As each new piece keeps its label, we can also draw from one
-# component only: "more of those, please". Which number a workshop gets is chance; a mixture knows no names.
+# EM climbs the hill on which it starts, maybe a low one, and is slow where the ground is flat. So take the best of many
+# starts. The result generates, in the two steps of the beginning. As each new piece keeps its label, we can also draw
+# from one component only: "more of those, please". Which number a workshop gets is chance; a mixture knows no names.
 #
 # ## What happens without log-sum-exp
 #
@@ -136,17 +138,17 @@ plain = lambda X, w, means, covs: (p := w * np.exp(log_normals(X, means, covs)))
 typo = X * np.where(np.arange(600)[:, None] == 7, [1, 1000], 1)
 zeros, sharp = np.zeros((2, 200)), np.repeat(1e-6 * np.eye(200)[None], 2, axis=0)
 with np.errstate(all="ignore"):
-    low, high = m_step(typo, plain(typo, *path[0]))[1], plain(zeros, np.full(2, 0.5), zeros, sharp)
-print(f"plain: the three means are now {low.tolist()}, the responsibilities of the angles {high[0].tolist()}")
+    mu, resp = m_step(typo, plain(typo, *path[0]))[1], plain(zeros, np.full(2, 0.5), zeros, sharp)
+print(f"plain: the three means are now {mu.tolist()}, the responsibilities of the angles {resp[0].tolist()}")
 off = abs(e_step(zeros, np.full(2, 0.5), zeros, sharp)[1][0, 0] + 200 * np.log(1e-3 * np.sqrt(2 * np.pi)))
-holds = np.isnan(low).all() and np.isnan(high).all() and np.isfinite(m_step(typo, e_step(typo, *path[0])[0])[1]).all()
+holds = np.isnan(mu).all() and np.isnan(resp).all() and np.isfinite(m_step(typo, e_step(typo, *path[0])[0])[1]).all()
 lesson.claim(f"plain formulas give NaN, ours do not and are {off:.0e} from the exact 1198 (1e-9)", holds and off < 1e-9)
 
 # %% [markdown]
 # ## The library has the same
 #
 # `models.GaussianMixture` takes these steps in compiled loops, until the likelihood gains less than `tol`. We hand it
-# our start and take as many steps as it did. scikit-learn's class, where it is installed, has the same arguments.
+# our start (precisions are inverse covariances) and take as many steps. scikit-learn's class has the same arguments.
 
 # %%
 inits = lambda w, means, covs: {"weights_init": w, "means_init": means, "precisions_init": np.linalg.inv(covs)}
@@ -166,9 +168,9 @@ for name, model in theirs.items():
 # %% [markdown]
 # ## A component that falls into one point
 #
-# The likelihood has a hole in its roof. Put one component on a single piece and let its covariance shrink: the density
-# there grows without end, and the rest hardly notice. The largest likelihood is infinite, and useless. With many
-# components and few points EM finds such holes by itself, until a covariance has no inverse. The cure is a **floor**:
+# The likelihood has no largest value. Put one component on a single piece and let its covariance shrink: the density
+# there grows without end, and the rest hardly notice. So the highest peaks are infinite, and useless. With many
+# components and few points EM climbs them by itself, until a covariance has no inverse. The cure is a **floor**:
 # each M-step adds a little to the variances, here $0.02^2$, as we believe no workshop to be exact to 2 cm and 20 g.
 # (The library's is `reg_covar`, $10^{-6}$ by default. With it the steps are no longer quite EM's, but close.)
 
@@ -203,21 +205,22 @@ for ax, sd in zip(axes, (0.3, 0.1, 0.0001)):
         nearest = np.sum((X[:, None] - hard) ** 2, axis=2).argmin(axis=1)
         agree.append(np.mean(resp.argmax(axis=1) == nearest))
         soft, hard = m_step(X, resp)[1], np.stack([X[nearest == k].mean(axis=0) for k in range(3)])
-    draw(ax, resp, soft, circles, f"EM with fixed circles, SD {sd} m")
+    draw(ax, resp, soft, circles, f"EM, circles of SD {sd} m" + ": k-means" * (sd < 0.001))
 same, off = min(agree), np.abs(soft - hard).max()
 found = f"at SD 0.0001 m {same:.3f} of the labels are k-means' in every step (limit 1), last centres {off:.0e} m off"
 lesson.claim(f"{found} (limit 1e-9)", same == 1 and off < 1e-9)
 right = lambda groups: max(np.mean(np.array(names)[groups] == label) for names in permutations(range(3)))
-hard, soft = right(nearest), right(e_step(X, *path[-1])[0].argmax(axis=1))
-found = f"k-means gives {hard:.3f} of the pieces to the right workshop (below 0.9), the mixture {soft:.3f} (above 0.97)"
-lesson.claim(found, hard < 0.9 and soft > 0.97)
+a, b = right(nearest), right(e_step(X, *path[-1])[0].argmax(axis=1))
+found = f"k-means gives {a:.3f} of the pieces to the right workshop (below 0.9), the mixture {b:.3f} (above 0.97)"
+lesson.claim(found, a < 0.9 and b > 0.97)
 
 # %% [markdown]
 # ## How many workshops?
 #
-# Every further component raises the likelihood, so it cannot choose their number. The **Bayesian information
-# criterion** charges for each of the $p$ free parameters: $\mathrm{BIC} = p \log n - 2 \log L$, and the smallest wins.
-# The library tries it on new boxes, filled by one to five workshops: one to six components, ten starts each.
+# Every further component can raise the likelihood, so it cannot choose their number. The **Bayesian information
+# criterion** sets a charge on each of the $P$ free parameters, $\mathrm{BIC} = P \log n - 2 \sum_x \log p(x)$ for $n$
+# pieces, and the smallest wins. (A component has a weight, two numbers for its mean and three for its covariance; the
+# weights sum to 1, so $P = 6k - 1$.) We try it on new boxes from one to five workshops, with ten starts each.
 
 # %%
 settings, hits, boxes = {"tol": 1e-5, "max_iter": 200, "reg_covar": 1e-4}, 0, 5 if lesson.quick else 15
@@ -227,7 +230,8 @@ for workshops in np.arange(boxes) % 5 + 1:
     bic = np.array([min(fit(k, new).bic(new) for _ in range(10)) for k in range(1, 7)])
     hits += bic.argmin() + 1 == workshops
     axes[3].plot(range(1, 7), bic - bic.min(), "o-", ms=4, color=(blue, red, gold, black, grey)[workshops - 1])
-axes[3].set(xlabel="components", ylabel="BIC above its minimum", title="Boxes of 1 to 5 workshops", ylim=(-20, 600))
+axes[3].set(xlabel="components", ylabel="BIC above its minimum", title="BIC finds the number", ylim=(-20, 600))
+axes[3].legend(axes[3].lines[:5], range(1, 6), title="workshops", frameon=False, loc="upper right")
 lesson.figure(fig, "_limits")
 lesson.claim(f"BIC finds the number of workshops in {hits} of {boxes} boxes (one miss allowed)", hits >= boxes - 1)
 lesson.end()
@@ -235,13 +239,13 @@ lesson.end()
 # %% [markdown]
 # ## Exercises
 #
-# 1. `spike(sd)`: the log-likelihood of the box with one component of SD `sd` and weight 1/600 on a piece, and one broad
-#    Gaussian for the rest. From `sd` = 1e-5 to 1e-6 it grows by $2 \log 10$ within 0.01. Where does the 2 come from?
+# 1. `spike(sd)`: the log-likelihood of the box with a round component of SD `sd` and weight 1/600 on a piece, and one
+#    broad Gaussian for the rest. From `sd` = 1e-5 to 1e-6 it grows by $2 \log 10$ within 0.01. Why the 2?
 # 2. `m_step_tied`: one covariance for all components. From our start and with no floor, 40 steps equal those of
-#    `models.GaussianMixture` with `covariance_type="tied"`, `tol=0`, `reg_covar=0` to 1e-6.
-# 3. Whole motions: tell clean trajectories of 100 angles by their coordinates along the eight directions in which they
-#    differ most (`np.linalg.svd`), and let BIC choose among 1, 3, 10, 20 and 30 Gaussians. New motions have a median
-#    `metrics.physics_residual` below 0.015 rad, those of a single Gaussian one above 0.05.
+#    `models.GaussianMixture` with `covariance_type="tied"` (one precision), `tol=0`, `reg_covar=0` to 1e-6.
+# 3. Whole motions: describe clean trajectories of 100 angles by their coordinates along the eight directions in which
+#    they differ most (`np.linalg.svd`), and let BIC choose among 1, 3, 10, 20 and 30 Gaussians. New motions have a
+#    median `metrics.physics_residual` below 0.015 rad, those of a single Gaussian one above 0.05.
 #
 # ## Sources
 #

@@ -31,10 +31,10 @@ black, blue, red, gold, grey = "#000", "#1f5fa8", "#b3261e", "#d9822b", "#777"
 # The keeper loses what the kicker gains, which is called a **zero-sum** game. The four numbers below were counted in
 # professional football (Palacios-Huerta, 2003; kicks by left-footed players are mirrored).
 #
-# Let both be cautious, and choose one side for good. The kicker looks at the worst of each row and takes the best of
-# these, the **maximin**: so much is sure. For the keeper the worst of a column is its largest entry; the smallest of
-# these, the **minimax**, is never exceeded. If they are equal, some entry is smallest in its row and largest in its
-# column, a **saddle**, and nobody would want to change. Often there is a gap between them.
+# Let both be cautious, and choose one side for good. The kicker looks at the smallest entry of each row and takes the
+# largest of these, the **maximin**: so much is sure. For the keeper the worst of a column is its largest entry; the
+# smallest of these, the **minimax**, is never exceeded. If they are equal, some entry is smallest in its row and
+# largest in its column, a **saddle**, and nobody would want to change. Often there is a gap between them.
 
 # %%
 penalty = np.array([[0.5830, 0.9497], [0.9291, 0.6992]])
@@ -50,7 +50,8 @@ lesson.claim(f"one side for good: {found}, a gap of {minimax - maximin:.3f} (abo
 # takes the first column with probability $q$, the mean payoff is $f(p, q) = (p,\, 1 - p)\, A\, (q,\, 1 - q)^\top$.
 #
 # Each is cautious again, now on a fine grid of mixtures. At a given $p$ the keeper's best answer is a pure side, as a
-# mean of two numbers is never below both. So the kicker's worst case is the lower of two lines, the keeper's the upper.
+# mean of two numbers is never below both. Each pure answer gives a line over $p$, and the kicker's worst case is the
+# lower of the two. For the keeper, over $q$, it is the upper.
 
 # %%
 grid = np.linspace(0, 1, 10_001)
@@ -59,15 +60,16 @@ kicker_worst, keeper_worst = (mixtures.T @ penalty).min(axis=1), (penalty @ mixt
 maximin, minimax = kicker_worst.max(), keeper_worst.min()
 p, q = grid[kicker_worst.argmax()], grid[keeper_worst.argmin()]
 (a, b), (c, d) = penalty
-gap, off = minimax - maximin, max(abs(p - (d - c) / (a - b - c + d)), abs(q - (d - b) / (a - b - c + d)))
+gap, off = minimax - maximin, max(abs(p - (d - c) / (a - b - c + d)), abs(q - (d - b) / (a - b - c + d)))  # see below
 found = f"mixed, with p = {p:.4f} and q = {q:.4f}, maximin {maximin:.4f} and minimax {minimax:.4f} are {gap:.0e} apart"
 lesson.claim(f"{found}, p and q {off:.0e} from the formula (limits 1e-4)", -1e-12 < gap < 1e-4 and off < 1e-4)
 
 # %% [markdown]
-# That they are equal in every finite game is von Neumann's **minimax theorem** (1928). The common number is the
-# **value** of the game, the pair of mixtures an **equilibrium**. The formula is the crossing of two lines: the best $p$
-# makes the keeper indifferent, $pa + (1 - p)c = pb + (1 - p)d$. And the professionals? They chose the first side in
-# about 40 % of the kicks, their keepers in about 42 %. Nobody had told them the theorem.
+# That they are equal for every table is von Neumann's **minimax theorem** (1928). The common number is the **value** of
+# the game, the pair of mixtures an **equilibrium**. The formula is the crossing of two lines. With $a, b$ and $c, d$
+# for the rows of $A$, the best $p$ makes the keeper indifferent, $pa + (1 - p)c = pb + (1 - p)d$; so for $q$. And the
+# professionals? They chose the first side in about 40 % of the kicks, their keepers in about 42 %. Nobody had told them
+# the theorem.
 #
 # ## Learning to mix by playing
 #
@@ -80,7 +82,7 @@ lesson.claim(f"{found}, p and q {off:.0e} from the formula (limits 1e-4)", -1e-1
 # %%
 def fictitious_play(A, rounds):
     """The two bounds of the value after each round, (rounds,) both."""
-    received, paid = np.zeros(A.shape[0]), np.zeros(A.shape[1])  # by each choice, against all of the other's so far
+    received, paid = np.zeros(A.shape[0]), np.zeros(A.shape[1])  # what each choice would have, against all so far
     lower, upper = np.zeros((2, rounds))
     for t in range(rounds):
         i, j = received.argmax(), paid.argmin()
@@ -95,7 +97,7 @@ tables = {"penalty": penalty, "rock counts double": rock_counts_double, "random 
 fig, axes = plt.subplots(1, 2, figsize=(12, 4.6), layout="constrained")
 for (name, A), colour in zip(tables.items(), (blue, gold, red)):
     lower, upper = fictitious_play(A, rounds)
-    low, high, limit = lower.max(), upper.min(), 0.01 * np.ptp(A)
+    low, high, limit = lower.max(), upper.min(), 0.01 * np.ptp(A)  # the best bounds of all rounds; ptp: largest - least
     best, library = games.equilibrium(A), games.fictitious_play(A, rounds)
     off = np.hypot(library.lower - low, library.upper - high)
     meets = low < best.upper + 1e-9 and best.lower < high + 1e-9
@@ -112,8 +114,8 @@ axes[1].set(xlabel="round", ylabel="gap between the bounds / range of A", title=
 axes[1].legend(frameon=False)
 axes[0].plot(grid, kicker_worst, color=blue, lw=3, label="the kicker's worst case at p")
 axes[0].plot(grid, keeper_worst, color=red, lw=3, label="the keeper's worst case at q")
-axes[0].plot([p, q], [maximin, minimax], "o--", color=black, ms=7, zorder=5)
-axes[0].set(xlabel="p or q, probability of the first side", ylabel="goals a kick", title="Maximin = minimax")
+axes[0].plot([p, q], [maximin, minimax], "o", color=black, ms=7, zorder=5, label="the best p and the best q")
+axes[0].set(xlabel="p or q, probability of the first side", ylabel="goals a kick", title="Mixed: maximin = minimax")
 axes[0].legend(frameon=False, loc="lower left")
 lesson.figure(fig)
 
@@ -126,8 +128,8 @@ lesson.figure(fig)
 # ## Learning by gradients: the smallest game of all
 #
 # Networks move along gradients. The smallest game for that is $f(x, y) = xy$: one player moves $x$ to make $f$ small,
-# the other moves $y$ to make it large. At $(0, 0)$ both are content, for if $y = 0$, no $x$ helps. The gradients are
-# $y$ and $x$, so with step size $\eta$ the plainest way to learn, **simultaneous** play, is
+# the other moves $y$ to make it large. At $(0, 0)$ both are content: if $y = 0$, no $x$ helps, and the reverse. The
+# slopes by $x$ and $y$ are $y$ and $x$, so with step size $\eta$ the plainest way to learn, **simultaneous** play, is
 #
 # $$ x \leftarrow x - \eta\, y, \qquad y \leftarrow y + \eta\, x. $$
 #
@@ -142,8 +144,8 @@ lesson.figure(fig)
 # * **Extragradient** (Korpelevich, 1976): look one simultaneous step ahead, and step from *here* with the gradients
 #   found *there*. The step is $\eta(-y, x) - \eta^2 (x, y)$, and its second part points inwards. The distance changes
 #   by the factor $\sqrt{(1 - \eta^2)^2 + \eta^2}$, below 1 for $\eta < 1$.
-# * **Consensus** (Mescheder et al., 2017): both also descend $\gamma$ times half the squared length of all gradients,
-#   here $\tfrac\gamma2(x^2 + y^2)$: both prefer places that nobody wants to leave. The factor is
+# * **Consensus** (Mescheder et al., 2017): besides, both go downhill on half the squared length of all gradients, times
+#   $\gamma$, here $\tfrac\gamma2(x^2 + y^2)$: both prefer places where no slope is left to follow. The factor is
 #   $\sqrt{(1 - \eta\gamma)^2 + \eta^2}$.
 
 # %%
@@ -179,24 +181,25 @@ for name, (rule, squared) in rules.items():
 lesson.claim(f"alternating play's mean is {mean:.3f} from the equilibrium (bound {bound:.3f})", mean < bound)
 axes[0].plot(*start, "o", color=black, ms=8, zorder=5)
 axes[0].plot(0, 0, "+", color=black, ms=14, mew=2, zorder=5)
-axes[0].set(xlabel="x, which makes xy small", ylabel="y, which makes xy large", title=f"From the dot, η = {eta}")
-axes[0].set(aspect="equal", xlim=(-2.5, 2.5), ylim=(-2.5, 2.5))
-axes[1].set(xlabel="step", ylabel="distance from the equilibrium", ylim=(1e-4, 1e3), title="Away, around, and home")
+axes[0].set(xlabel="x, which makes xy small", ylabel="y, which makes xy large")
+axes[0].set(aspect="equal", xlim=(-2.5, 2.5), ylim=(-2.5, 2.5), title=f"120 steps from the dot, η = {eta}")
+axes[1].set(xlabel="step", ylabel="distance from the equilibrium", ylim=(1e-4, 1e3), title="Two of them arrive")
 axes[1].legend(frameon=False, loc="upper left")
 lesson.figure(fig, "_spirals")
 
 # %% [markdown]
-# The middle of the ellipse is the equilibrium. As $y$ moves by $\eta x$ in each step, the sum of all $x$ is only the
-# way that $y$ has come, over $\eta$: the mean over $n$ steps falls as $1/n$ (the claim's bound). The players circle for
-# ever, but their *average* arrives. So it was in fictitious play: the shares settle, the choices never do.
+# The middle of the ellipse is the equilibrium. As $y$ moves by $\eta x$ in each step, the sum of all $x$ is just the
+# way from first to last $y$, over $\eta$, and stays small: the mean over $n$ steps falls as $1/n$. The players circle
+# for ever, but their *average* arrives. So it was in fictitious play: the shares settle, the choices never do.
 #
 # ## Something larger: the smallest GAN
 #
 # The library's players take any function of tensors. So let us meet the smallest **generative adversarial network**
 # (Mescheder et al., 2018). All data lie at 0. The generator makes a single point, $x$. The critic, with a single weight
-# $y$, gives a point $s$ the probability $\sigma(ys)$ of being real, where $\sigma(a) = 1/(1 + e^{-a})$. It wants to
-# give the truth a high probability, $f(x, y) = \log \sigma(0) + \log(1 - \sigma(xy))$; the generator wants it to
-# fail. In equilibrium the point lies on the data and the critic can only guess: $f = 2 \log \tfrac12 = -\log 4$.
+# $y$, gives a point $s$ the probability $\sigma(ys)$ of being real, where $\sigma(a) = 1/(1 + e^{-a})$. It wants little
+# surprise (lesson 7) at the truth, that 0 is real and $x$ is not: a large
+# $f(x, y) = \log \sigma(0) + \log(1 - \sigma(xy))$; the generator wants it to fail. In equilibrium the point lies on
+# the data and the critic can only guess: $f = 2 \log \tfrac12 = -\log 4$.
 
 # %%
 tiny_gan = lambda x, y: np.log(0.5) - ops.softplus(x * y).sum()  # as log(1 - sigma(a)) = -softplus(a)
@@ -204,7 +207,7 @@ fig, axes = plt.subplots(1, 2, figsize=(12, 5.4), layout="constrained", width_ra
 ends = []
 for name in ("simultaneous", "alternating", "extragradient"):
     x, y = (side[:, 0] for side in getattr(games, name)(tiny_gan, *start, lr=0.5, steps=400))
-    distance, gradient = np.hypot(x, y), np.hypot(x, y) / (1 + np.exp(-x * y))
+    distance, gradient = np.hypot(x, y), np.hypot(x, y) / (1 + np.exp(-x * y))  # the slopes of f: -sigma(xy) (y, x)
     value = np.log(0.5) - np.logaddexp(0, x * y)
     ends.append((distance[-1] / distance[0], gradient[-1] / gradient[0], abs(value[-1] + np.log(4))))
     axes[0].plot(x[:60], y[:60], "o-", ms=3, lw=1, color=colours[name], label=name)
@@ -217,10 +220,11 @@ found += f" (limit 0.02), alternating play at {around:.2f} of that distance (0.5
 lesson.claim(found, far > 1.5 and pull < 0.02 and 0.5 < around < 2)
 axes[0].plot(*start, "o", color=black, ms=8, zorder=5)
 axes[0].plot(0, 0, "+", color=black, ms=14, mew=2, zorder=5)
-axes[0].set(xlabel="the generator's point x", ylabel="the critic's weight y", aspect="equal", title="All data at 0")
+axes[0].set(xlabel="the generator's point x", ylabel="the critic's weight y", aspect="equal")
+axes[0].set_title("60 steps from the dot; all data are at x = 0")
 axes[0].legend(frameon=False, loc="upper right")
 axes[1].axhline(-np.log(4), color=black, lw=0.8, ls=":")
-axes[1].set(xlabel="step", ylabel="f, what the critic gains", title="The generator's loss (dotted: -log 4)")
+axes[1].set(xlabel="step", ylabel="f, what the critic gains", title="f is the generator's loss (dotted: -log 4)")
 lesson.figure(fig, "_gan")
 lesson.end()
 
@@ -230,15 +234,15 @@ lesson.end()
 # * A falling loss may mean that the other has become worse. Judge a GAN by its samples.
 # * Calm is not success either: the red loss stops moving far from the data, where the critic is so sure ($\sigma(xy)$
 #   near 0) that both gradients are gone. Lesson 11 gives the generator another loss for that.
-# * What helps: taking turns, an average of the weights, and a damping of the turning as in exercise 1.
+# * What helps: taking turns, an average of the weights, and damping, as in exercise 1.
 #
 # ## Exercises
 #
-# 1. A tired critic: $f = xy - \tfrac c2 y^2$. By bisection, find the largest step size with which simultaneous play
-#    still arrives, for $c = 0.2$, 0.5 and 1. It is $c$ itself within 3 %.
+# 1. A critic who pays for large weights: $f = xy - \tfrac c2 y^2$. By bisection, find the largest step size with which
+#    simultaneous play still arrives, for $c = 0.2$, 0.5 and 1. It is $c$ itself within 3 %.
 # 2. `optimistic(x, y, eta, steps)`: step along twice the gradient minus the one of the step before. It needs half the
 #    gradients of extragradient. On $xy$ it arrives (1e-6 after 4000 steps) with $\eta = 0.5$, and not with 0.6.
-# 3. Rock, paper, scissors for networks: each player has three numbers and plays `ops.softmax` of them. With `lr=1` and
+# 3. `rock_counts_double` by gradients: each player has three numbers and plays `ops.softmax` of them. With `lr=1` and
 #    1000 steps from random starts of SD 0.5, `games.extragradient` reaches the mixtures of `games.equilibrium` to 0.01.
 #
 # ## Sources
