@@ -24,9 +24,9 @@ lesson = Lesson("11_gan")
 rng, blue, red, gold = lesson.rng, "#1f5fa8", "#b3261e", "#d9822b"
 
 # %% [markdown]
-# Our data: a pendulum swings between -1.2 and 1.2 rad. At random moments we photograph it, and read its angle with an
-# error of SD 0.15 rad. It dwells where it turns round, so the angles pile up at both ends. To judge what follows we
-# also want their density $p$: a normal density around each angle that the pendulum passes, averaged over a period.
+# Our data: a pendulum of 1 m swings between -1.2 and 1.2 rad. At random moments we photograph it, and read its angle
+# with an error of SD 0.15 rad. It dwells where it turns round, so the angles pile up at both ends. To judge, we also
+# want their density $p$: a normal density around each angle that the pendulum passes, averaged over a period.
 
 # %%
 period = float(pendulum.exact_period(1.2, 1.0))
@@ -44,17 +44,17 @@ p = normal(x[:, None], swing, 0.15).mean(axis=1)
 #
 # $$ V = \mathrm E_{x \sim p} \log D(x) + \mathrm E_{x \sim q} \log\big(1 - D(x)\big), $$
 #
-# the log-likelihood of its answers. At each $x$ it may choose freely, and $p \log D + q \log(1 - D)$ is largest at
-# $D^* = p/(p + q)$: Bayes' rule, when half of the pictures are real. Put back, it gives
+# the log-likelihood of its answers. At each $x$ it may choose $D$ freely, and $p \log D + q \log(1 - D)$ has slope 0,
+# $p/D = q/(1 - D)$, at $D^* = p/(p + q)$: the share of real ones at $x$, if half of all are real. Put back, it gives
 # $V^* = 2\,\mathrm{JS}(p, q) - \ln 4$, with the Jensen-Shannon divergence of lesson 7. So **the best discriminator
 # measures how far apart two distributions are**, from examples alone. If they are the same, it can only toss a coin:
 # $D^* = 1/2$ everywhere, and $V^* = -\ln 4$. Our network gives the **logit** $l = \log\frac{D}{1 - D}$, any number; the
-# best one is $l^* = \log\frac pq$. In logits $-\log D$ is `softplus(-l)`, which means $\log(1 + e^{-l})$, and
-# $-\log(1 - D)$ is `softplus(l)`.
+# best one is $l^* = \log\frac pq$. In logits $-\log D = \log(1 + e^{-l})$, which is `softplus(-l)`, and $-\log(1 - D)$
+# is `softplus(l)`. We try it on the clumsy generator, and on a perfect one: more photographs.
 
 # %%
 def classify(real, fake):
-    """-V, which the discriminator makes small, from its logits on real and on fake examples."""
+    """-V, which the discriminator makes small, from its logits for real and for fake examples."""
     return ops.mean(ops.softplus(-real)) + ops.mean(ops.softplus(fake))
 
 
@@ -71,7 +71,7 @@ n, a, b, steps = 1_000_000, 0.3, 0.7, 1500 if lesson.quick else 4000
 line, q = lambda a, b: (a + b * rng.standard_normal((n, 1))).astype(np.float32), normal(x, a, b)
 fig, ax = plt.subplots(figsize=(8, 4.4), layout="constrained")
 ax.fill_between(x, p, color="#ddd", label="p: photographs")
-ax.plot(x, q, color="#777", lw=2, label="q: clumsy generator")
+ax.plot(x, q, color="#777", lw=2, label="q: the clumsy generator's")
 opponents = ("perfect", photographs(n), p, "-ln 4", red), ("clumsy", line(a, b), q, "2 JS - ln 4", blue)
 for name, fakes, q_now, known, colour in opponents:
     network = train_discriminator(fakes, steps)
@@ -83,7 +83,7 @@ for name, fakes, q_now, known, colour in opponents:
     lesson.claim(f"{name} generator: D is p/(p+q) to {off:.4f} on the support (limit 0.05)", off < 0.05)
     lesson.claim(f"its V is {value:.4f}, {known} is {goal:.4f} (within 0.01)", abs(value - goal) < 0.01)
     ax.plot(x, D, color=colour, lw=2, label=f"D against the {name} generator")
-    ax.plot(x[support], best[support], "k:", lw=2, label=None if q_now is p else "p/(p + q)")
+    ax.plot(x[support], best[support], "k:", lw=2, label=None if q_now is p else "p/(p + q), where 99 % lie")
 ax.set(xlabel="angle x (rad)", ylabel="density (1/rad), probability D", xlim=(-2.5, 2.5), ylim=(0, 1.3))
 ax.set(title="The discriminator learns the share of real pictures at each angle")
 ax.legend(frameon=False, ncols=2, loc="upper center")
@@ -92,8 +92,8 @@ lesson.figure(fig)
 # %% [markdown]
 # ## Three losses for the generator
 #
-# To the generator each example comes back with its logit, and with the direction in which that would grow: in which the
-# example would look more real. What should it minimise? (Goodfellow, 2016.)
+# The generator gets each of its examples back with the logit $l$ that it earned, and with the slope of $l$ by $x$:
+# which way to move to look more real. What mean over its examples should it make small? (Goodfellow, 2016.)
 #
 # | loss | per example | slope by $l$ | idea |
 # |---|---|---|---|
@@ -101,17 +101,18 @@ lesson.figure(fig)
 # | **non-saturating** | $-\log D$ | $-(1 - D)$ | be taken for real |
 # | **maximum likelihood** | $-e^l$ | $-e^l$ | weigh each example by $p/q$ |
 #
-# All three push $l$ up; they differ in **whom** they push: minimax those that already pass for real, non-saturating
-# those that are found out. Minimax makes $2\,\mathrm{JS}$ smaller, as the game says. The value of maximum likelihood
-# says nothing: for the best logit, the mean of $-e^{l^*} = -p/q$ over $q$ is $-1$ for every generator. But in its
-# gradient the discriminator is held fixed: $q$ moves while the weight $p/q$ stays, and that is
+# All three push $l$ up; they differ in **whom** they push: non-saturating those that are found out, minimax those that
+# already pass for real, maximum likelihood the most convincing most. What gets smaller? With the best $D$ it is
+# $2\,\mathrm{JS}$ for minimax, as the game says, and $\mathrm{KL}(q\,\|\,p) - 2\,\mathrm{JS}$ for non-saturating
+# (exercise 2). The value of maximum likelihood says nothing: the mean of $-e^{l^*} = -p/q$ over $q$ is $-1$ for every
+# generator. But in its gradient $\nabla$, by $G$'s parameters, $q$ moves while $D$, and so the weight $p/q$, stays:
 #
 # $$ -\int \nabla q\; \frac pq \,dx = -\int p\, \nabla \log q \,dx = \nabla\, \mathrm{KL}(p \,\|\, q), $$
 #
-# the gradient of lesson 7's likelihood, without a formula for $q$. The divergence itself can be read off too:
-# $\mathrm E_p\, l - \mathrm E_q\, e^l + 1$ is never above $\mathrm{KL}(p\,\|\,q)$, and equal to it for the best logit;
-# its middle term is the loss. We test both with the network just trained, and move $a$ and $b$ in $G(z) = a + b z$. For
-# this normal $q$ the true slopes are $(a - \mathrm E_p x)/b^2$ and $1/b - \mathrm E_p (x - a)^2/b^3$.
+# the gradient of lesson 7's likelihood, without a formula for $q$. The divergence itself can be read off too. Lesson
+# 7's bound for KL, with the critic $t = 1 + l$, is $\mathrm E_p\, l - \mathrm E_q\, e^l + 1 \le \mathrm{KL}(p\,\|\,q)$,
+# equal for the best logit. We test both with the network just trained, against the clumsy generator, and its parameters
+# $a$ and $b$ in $G(z) = a + b z$. The true slopes are $(a - \mathrm E_p x)/b^2$ and $1/b - \mathrm E_p (x - a)^2/b^3$.
 
 # %%
 losses = {"minimax": lambda l: -ops.mean(ops.softplus(l)), "non_saturating": lambda l: ops.mean(ops.softplus(-l))}
@@ -136,8 +137,8 @@ lesson.claim(f"the gradient of maximum likelihood is {found}: {100 * off:.1f} % 
 # ## When the discriminator wins
 #
 # When a training starts, the generator's examples are nowhere near the data, and the discriminator sees it at once.
-# Take $G(z) = 3 + 0.2 z$, a full radian beyond the photographs. While a discriminator learns to tell it from the data,
-# we watch the gradient of each loss by $a$: how strongly the generator is asked to come nearer.
+# Take $G(z) = 3 + 0.2 z$; the photographs end near 1.7 rad. While a discriminator learns to tell it from the data, we
+# watch (`look`, after each step) the gradient of each loss by $a$: how strongly the generator is asked to come nearer.
 
 # %%
 far, z, seen = (3.0, 0.2), z[:20_000], []
@@ -152,17 +153,17 @@ found = f"keeps {left[1]:.2f} (above 0.25), and ends {seen[-1, 1] / seen[-1, 0]:
 lesson.claim(f"non-saturating {found}", left[1] > 0.25 and seen[-1, 1] > 1000 * seen[-1, 0])
 
 fig, ax = plt.subplots(figsize=(8, 4.4), layout="constrained")
-styles = {name: {"color": c, "lw": 2, "label": name.replace("_", " ")} for name, c in zip(losses, (red, blue, gold))}
+styles = {name: {"color": c, "lw": 2, "label": name.replace("_", "-")} for name, c in zip(losses, (red, blue, gold))}
 for k, style in enumerate(styles.values()):
     ax.loglog(moments, seen[:, k], **style, ls=(0, (4, 4)) if k == 2 else "-")
 ax.axhline(true_pull(*far)[0], color=gold, ls=":", lw=2, label="true slope of KL(p‖q)")
-ax.set(xlabel="its steps", ylabel="gradient by a (1/rad)", title="The discriminator wins, and two losses fall silent")
+ax.set(xlabel="steps of the discriminator", ylabel="|gradient by a| (1/rad)", title="Two losses fall silent")
 ax.legend(frameon=False, loc="lower left")
 lesson.figure(fig, "_losses")
 
 # %% [markdown]
 # Where the discriminator is sure, $D \to 0$, and minimax's slope $-D$ vanishes: no advice just when it is needed most.
-# Maximum likelihood suffers too, though its divergence is steep (dotted): the integral lives on examples that land
+# Maximum likelihood suffers too, though its divergence is steep (dotted): its mean lives on the rare examples that land
 # among the photographs, and of our 20 000 none does. Non-saturating still speaks, and became the standard.
 #
 # ## The whole game
@@ -174,7 +175,7 @@ lesson.figure(fig, "_losses")
 
 # %%
 def play(data, loss, rng, turns):
-    """The losses (turns, 2) of discriminator and generator, for data (n, 1) of mean 0 and SD 1."""
+    """The losses (turns, 2) of discriminator (`critic`) and generator, for data (n, 1) of mean 0 and SD 1."""
     generator, critic = (nn.MLP([1, 32, 32, 1], "tanh", rng=rng) for _ in range(2))
     adam = lambda net, steps: optim.Adam(net, optim.cosine_decay(1e-3, steps), betas=(0.5, 0.9))  # short memories
     adam_g, adam_d = adam(generator, turns), adam(critic, 5 * turns)
@@ -195,21 +196,21 @@ def play(data, loss, rng, turns):
         adam_g.step()
         return loss_d, loss_g
 
-    return np.array([[loss.item() for loss in turn(*(data[batches.draw()] for _ in range(5)))] for _ in range(turns)])
+    return np.array([[each.item() for each in turn(*(data[batches.draw()] for _ in range(5)))] for _ in range(turns)])
 
 
 X, gap, dice = photographs(10_000), 0.0, lambda: np.random.default_rng(lesson.seed)
 unit = ((X - X.mean(dtype=float)) / X.std(dtype=float)).astype(np.float32)
-both = {"activation": "tanh", "critic_activation": "tanh", "hidden": (32, 32), "critic_hidden": (32, 32)}
-make = lambda loss, **more: models.GAN(1, **both, critic_steps=5, loss=loss, **more)
+networks = {"activation": "tanh", "critic_activation": "tanh", "hidden": (32, 32), "critic_hidden": (32, 32)}
+make = lambda loss, **more: models.GAN(1, **networks, critic_steps=5, loss=loss, **more)
 for name, loss in losses.items():
     history = make(name, steps=50, record_every=1).fit(X, rng=dice()).history_
     gap = max(gap, np.abs(play(unit, loss, dice(), 50).T - [history.critic_loss, history.generator_loss]).max())
 lesson.claim(f"over 50 turns both players' losses equal those of models.GAN to {gap:.0e} (limit 1e-4)", gap < 1e-4)
 
 # %% [markdown]
-# Let the library play longer, with each loss. The **Wasserstein distance** is the mean way (rad) that examples must be
-# moved to lie as fresh photographs do. To compare: the normal density of the same mean and SD, blind to the two heaps.
+# Let the library play longer, with each loss. The **Wasserstein distance** is the shortest mean way (rad) on which the
+# examples can be moved to lie as fresh photographs do. To compare: the normal density of the same mean and SD.
 
 # %%
 n, fresh, latent = 10_000, photographs(10_000)[:, 0], np.linspace(-3, 3, 301)
@@ -233,14 +234,18 @@ lesson.figure(fig, "_learned")
 lesson.end()
 
 # %% [markdown]
+# One heap of $z$ becomes two heaps of angles: where $G$ is flat many $z$ share few angles, where it is steep few are
+# spread over many. Rising or falling, both serve, and chance decides. Nobody gave the generator a density.
+#
 # ## Exercises
 #
 # 1. Call photographs real with probability 0.9 only (*label smoothing*: in `classify` a real example costs 0.9
 #    `softplus(-l)` + 0.1 `softplus(l)`). The clumsy generator's $D$ is $0.9\,p/(p+q)$ within 0.05 on the support.
-# 2. `best_pull(name)`: the gradient by $a$ and $b$ as an integral on the grid, with the logit $\log\frac pq$ and its
-#    slope by `np.gradient`. For non-saturating: the slopes of $\mathrm{KL}(q\,\|\,p) - 2\,\mathrm{JS}$, to 1 %.
+# 2. `best_pull(name)`: the clumsy generator's `pull` as an integral over `x`, weighed by `q`, with the logit
+#    $\log\frac pq$ (slope: `np.gradient`). Non-saturating has the slopes of $\mathrm{KL}(q\,\|\,p) - 2\,\mathrm{JS}$,
+#    to 1 %.
 # 3. Choose 10 000 of 100 000 examples of $0.3 + 0.7z$ with probabilities proportional to `network`'s $e^l$. They are
-#    less than a third as far from `fresh` as unchosen ones. Why?
+#    less than a third as far from `fresh` (by `distance`) as unchosen ones. Why?
 #
 # ## Sources
 #

@@ -4,12 +4,12 @@
 # **At the end you can** count which parts of the data a generator has forgotten, find out whether it copies, walk
 # through its latent space and say what lies between, and bring lost modes back with two changes of a few lines each.
 #
-# **It stands on** the GAN of lesson 11, and gradients of gradients (lesson 3).
+# **It stands on** the GAN of lesson 11, the gradient penalty of lesson 12, and entropy (lesson 7).
 #
 # A GAN's losses do not say how good it is, only who is winning. So we need yardsticks of our own, and data of which all
 # is known. The field uses a **ring** of 8 round Gaussians and a **grid** of 25. Each little Gaussian is a **mode**, one
-# kind of thing among the data. A generator that makes only some kinds, however well, has **lost modes**. We build both
-# sets, and beware of a trap: the end of a circle is its beginning.
+# kind of thing among the data. A generator that makes only some, however well, has **lost modes**; with few left it
+# has **collapsed**. We build both sets, and beware of a trap: the end of a circle is its beginning.
 
 # %%
 import matplotlib.pyplot as plt
@@ -37,8 +37,8 @@ lesson.claim(f"linspace with its end point gives {distinct} distinct centres ins
 # Draw 2500 examples. Each belongs to the centre nearest to it, and is of **high quality** within 3 SD of it. A mode is
 # **captured** if at least one example of high quality belongs to it. (A perfect sampler has no quality of 100 %: in two
 # dimensions $e^{-9/2}$ of a Gaussian lies beyond 3 SD, which leaves 98.9 %.) A capture may be a lucky hit, so we also
-# ask how evenly the examples fall on the modes. With shares $s_i$ the **spread** is $\exp(-\sum_i s_i \log s_i)$: 8 for
-# eight equal shares, 1 if one mode has all.
+# ask how evenly all examples, good or not, fall on the modes. With shares $s_i$ the **spread** is
+# $\exp(-\sum_i s_i \log s_i)$, $e^H$ with their entropy $H$: 8 for eight equal shares, 1 if one mode has all.
 
 # %%
 def count(samples, centres, sd):
@@ -53,14 +53,14 @@ perfect = count(draw(ring, ring_sd, 200_000), ring, ring_sd)[1]
 lesson.claim(f"a perfect sampler: {100 * perfect:.2f} % (98.89 within 0.15)", abs(perfect - 1 + np.exp(-4.5)) < 0.0015)
 poor = np.concatenate([draw(grid[:7], grid_sd, 2000), rng.uniform(-5, 5, (500, 2))])  # seven modes; a fifth is junk
 ours, theirs = np.array(count(poor, grid, grid_sd)), metrics.mode_coverage(poor, grid, grid_sd)
-off = np.abs(ours - [theirs.captured, theirs.high_quality, 25 * np.exp(-theirs.reverse_kl)]).max()
+off = np.abs(ours - [theirs.captured, theirs.high_quality, 25 * np.exp(-theirs.reverse_kl)]).max()  # KL = log 25 - H
 lesson.claim(f"we count what metrics.mode_coverage counts, to {off:.0e} (limit 1e-9)", off < 1e-9)
 
 # %% [markdown]
 # ## A plain GAN
 #
-# The game of lesson 11 with the non-saturating loss, one step of each player in turn, two hidden layers of 64 units and
-# 32 latent variables. Losing modes is a matter of luck, so we play several times.
+# The game of lesson 11 with the non-saturating loss, one step of each player in turn, two hidden layers of 64 units in
+# each, and 32 latent variables. Losing modes is a matter of luck, so we play several times.
 
 # %%
 problems, steps = {"ring": (ring, ring_sd), "grid": (grid, grid_sd)}, 3000 if lesson.quick else 6000
@@ -68,7 +68,7 @@ data, kept = {name: draw(*problem, 20_000) for name, problem in problems.items()
 
 
 def play(label, name, runs, steps=steps, latent=32, **settings):
-    """Captured modes, share of high quality and spread, means over several runs; the last GAN is kept."""
+    """Captured modes, share of high quality and spread for the data `name`, means over runs; the last GAN is kept."""
     scores = []
     for _ in range(runs):
         gan = models.GAN(latent, (64, 64), critic_hidden=(64, 64), steps=steps, **settings).fit(data[name], rng=rng)
@@ -83,25 +83,25 @@ lesson.claim(f"ring: plain GANs capture {plain['ring'][0]:.1f} of 8 modes (at mo
 lesson.claim(f"grid: {100 * plain['grid'][1]:.1f} % of theirs have high quality (below 15)", plain["grid"][1] < 0.15)
 
 # %% [markdown]
-# On the ring most runs collapse; on the grid some do, others spray over everything and hit modes by chance. Why? The
-# discriminator sees examples one at a time. Let the generator make the top mode only: no example betrays that others
-# are missing. In time the discriminator learns "too much up there", and the generator flees to the next mode.
+# On ring and grid some runs collapse; others spray over everything and hit modes by chance. Why do they collapse? The
+# critic sees examples one at a time. Let the generator make the top mode only: no example betrays that others are
+# missing. In time the critic learns "too much up there", and the generator flees, all of it, to the next mode.
 #
 # ## Two cures of a few lines
 #
-# **Packing** (Lin et al., 2018): show $m$ examples side by side as one. Two real ones lie on the same mode in one pair
-# of eight; if it happens in every pair, the pair is false. All it takes is to fold rows into longer rows.
+# **Packing** (Lin et al., 2018): show the critic $m$ examples side by side as one. Of real pairs from the ring one in
+# eight shares a mode; of pairs by a collapsed generator, every one. All it takes is to fold rows into longer rows.
 #
-# **A gradient penalty**: where the discriminator is steep, a small step of one player turns the other around. So let
-# steepness cost: add $\frac\gamma2\,\mathrm E\,|\nabla_x l(x)|^2$ at real examples to its loss (**R1**; Mescheder et
-# al., 2018), by lesson 3's gradients of gradients. When the examples are right, it then comes to rest.
+# **A gradient penalty**: where the critic is steep, a small step of one player turns the other around. So let steepness
+# cost: add $\frac\gamma2\,\mathrm E\,|\nabla_x l(x)|^2$ at real examples $x$, with $l$ its logit, to the critic's loss.
+# This is lesson 12's **R1** (Mescheder et al., 2018). A generator that has arrived at the data is then left in peace.
 
 # %%
 pack = lambda x, m: x.reshape(len(x) // m, -1)
 
 
 def r1(critic, real):
-    """Half the mean squared length of the critic's gradient at each real example."""
+    """The penalty for gamma = 1: half the mean squared length of the critic's gradient at the real examples."""
     real = tensor(real, requires_grad=True)
     slope = grad(ops.sum(critic(real)), real, create_graph=True)  # row i of the sum depends on example i only
     return 0.5 * ops.mean(ops.sum(slope**2, axis=1))
@@ -116,8 +116,10 @@ lesson.claim(f"packs, penalty and its gradient by weights are the library's to {
 
 # %% [markdown]
 # `models.GAN` has both, `packing=2` and `r1=0.1`, and nothing else changes. Then a **recipe** of what we found to help:
-# two latent variables, larger steps, a running mean of the generator's weights (`average`), and a penalty that lets
-# slopes up to 1 go free, `gp=1, one_sided=True`. (In quick mode the grid gets the recipe only.)
+# two latent variables, larger steps, a running mean of the generator's weights (`average`), and a penalty between real
+# and fake that lets slopes up to 1 go free, `gp=1, one_sided=True`. (In quick mode the grid gets the recipe only.) Mind
+# what a claim proves: a plain GAN that sprays over the whole plane also has a spread above 21 on the grid. It shows
+# that a cure keeps the generator from collapsing there, not that its examples are good.
 
 # %%
 cures = {"packing": {"packing": 2}, "penalty": {"r1": 0.1}}
@@ -144,11 +146,11 @@ for (label, name), gan in kept.items():
     ax.plot(*samples.T, ".", ms=1.5, color=red if label == "plain" else blue)
     ax.set(title=f"{label}: spread {spread:.1f}, quality {100 * share:.0f} %", aspect="equal", visible=True)
     ax.set(xlim=np.array([-1.4, 1.4]) * centres.max(), ylim=np.array([-1.4, 1.4]) * centres.max())
-fig.suptitle("2500 examples of one GAN of each kind; circles mark the true modes")
+fig.suptitle("2500 examples (dots) of one GAN of each kind, on ring and grid; circles mark the true modes")
 lesson.figure(fig)
 
 # %% [markdown]
-# Beside it the published table (Lin et al., 2018; Srivastava et al., 2017), of larger networks and longer trainings:
+# Beside it what Lin et al. (2018) published, with larger networks and longer trainings:
 #
 # | | ring of 8 | high quality | grid of 25 | high quality |
 # |---|---|---|---|---|
@@ -162,7 +164,8 @@ lesson.figure(fig)
 #
 # A generator that repeats its training data would shine in all these counts. So keep some real data aside, and measure
 # distances to the nearest *training* example. How often does a generated one lie closer than a held-out one, over all
-# pairs? One half is honest; copies lie closer. We plant copies, slightly blurred, among a perfect sampler's examples.
+# pairs? One half is honest; copies lie closer. The score $z$ says how many SDs of chance the share is above one half;
+# above 4 we call it copying. We plant copies, slightly blurred, among a perfect sampler's examples.
 
 # %%
 def closer(generated, training, held_out):
@@ -176,31 +179,32 @@ copies = train[rng.integers(1000, size=1000)] + 0.001 * rng.standard_normal((100
 sets = {f"{share} % copies": np.concatenate([copies[: 10 * share], honest[10 * share :]]) for share in (0, 20, 100)}
 sets["half copies, half junk"] = np.concatenate([copies[:500], rng.uniform(-5, 5, (500, 2))])
 sets["the same without the junk"], off = sets["half copies, half junk"][:500], 0.0
-for (name, sample), found in zip(sets.items(), (False, True, True, False, True)):
+for (name, sample), seen in zip(sets.items(), (False, True, True, False, True)):  # whether the test sees the copies
     test = metrics.memorisation_test(sample, train, held_out)
-    off, limit = max(off, abs(closer(sample, train, held_out) - test.closer)), "above 4" if found else "below 4"
-    lesson.claim(f"{name}: {100 * test.closer:.1f} % closer, z = {test.z:.1f} ({limit})", (test.z > 4) == found)
+    off, limit = max(off, abs(closer(sample, train, held_out) - test.closer)), "above 4" if seen else "below 4"
+    lesson.claim(f"{name}: {100 * test.closer:.1f} % closer, z = {test.z:.1f} ({limit})", (test.z > 4) == seen)
 lesson.claim(f"metrics.memorisation_test counts as we do to {off:.0e} (limit 1e-9)", off < 1e-9)
 
 # %% [markdown]
-# The score z counts standard deviations of chance. The fourth row is a warning: junk lies far from everything and pays
-# for the copies. So judge examples of high quality by themselves, as the last row does.
+# The fourth set is a warning: junk lies far from everything and makes up for the copies. So judge examples of high
+# quality by themselves, as with the last set.
 #
 # ## Walking through the latent space
 #
-# A copier has no *between*: move $z$ a little, and it jumps to another stored example. A network is continuous. Walk in
-# small steps along arcs from one random $z$ to another. The **mean squared speed** of the output, steps times the sum
-# of squared moves, settles for a smooth curve as steps get finer; a jump of size $J$ adds $J^2$ times the steps.
+# A copier has no *between*: move $z$ a little, and it jumps to another stored example. (Ours gives each a random
+# **key**, and answers $z$ with the one of nearest key.) A network is continuous. Walk in small steps along an arc from
+# one random $z$ to another. The **mean squared speed** of the output, the number of steps times the sum of squared
+# moves, settles for a smooth curve as steps get finer; a jump of size $J$ adds $J^2$ times the number of steps.
 
 # %%
 gan, finer = kept["recipe", "ring"], (400, 1600, 6400, 25_600)
 keys, stored, (start, end) = rng.standard_normal((50, 2)), draw(ring, ring_sd, 50), rng.standard_normal((2, 10, 2))
-copier = lambda z: stored[np.argmax(z @ keys.T - 0.5 * np.sum(keys**2, axis=1), axis=1)]  # the one at the nearest key
+copier = lambda z: stored[np.argmax(z @ keys.T - 0.5 * np.sum(keys**2, axis=1), axis=1)]  # nearest key
 
 
 def speed(decode, path):
     """Mean squared speed of each walk; path is (steps + 1, walks, latent)."""
-    out = decode(path.reshape(-1, path.shape[2])).reshape(path.shape)  # here as many coordinates as latents
+    out = decode(path.reshape(-1, path.shape[2])).reshape(path.shape)  # two latents in, two coordinates out
     return (len(path) - 1) * np.sum(np.diff(out, axis=0) ** 2, axis=(0, 2))
 
 
@@ -212,6 +216,7 @@ smooth, jumpy = of_gan[-1] / of_gan[-2], of_copier[-1] / of_copier[-2]
 found = f"the GAN's speed grows {smooth:.2f}-fold (below 1.5), a copier's {jumpy:.2f}-fold (above 3)"
 lesson.claim(f"in steps four times finer {found}", smooth < 1.5 and jumpy > 3)
 
+walk = paths[1][:, speed(gan.generate, paths[1]).argsort()[5]]  # to be drawn: four of the ten are faster
 side = np.linspace(-3, 3, 301)
 plane = np.stack(np.meshgrid(side, side), axis=-1).reshape(-1, 2)
 distance = np.linalg.norm(gan.generate(plane)[:, None] - ring, axis=2)
@@ -219,13 +224,13 @@ modes = np.where(distance.min(axis=1) < 0.1, distance.argmin(axis=1), np.nan).re
 fig, axes = plt.subplots(1, 3, figsize=(14, 4.6), layout="constrained")
 axes[0].set_facecolor("black")
 axes[0].pcolormesh(side, side, modes, cmap="tab10", vmin=0, vmax=9)
-axes[0].plot(*paths[1][:, 0].T, "w--", lw=2)
-axes[1].plot(*gan.generate(paths[1][:, 0]).T, "k.-", lw=0.5, ms=2)
+axes[0].plot(*walk.T, "w--", lw=2, scalex=False, scaley=False)
+axes[1].plot(*gan.generate(walk).T, "k.-", lw=0.5, ms=2)
 axes[1].scatter(*ring.T, c=range(8), cmap="tab10", vmin=0, vmax=9, s=150)
 for values, colour, label in ((of_copier, red, "copier"), (of_gan, blue, "GAN")):
     axes[2].loglog(finer, values, "o-", color=colour, lw=2, label=label)
-axes[0].set(xlabel="latent variable 1", ylabel="latent variable 2", aspect="equal", title="The mode made by each z")
-axes[1].set(xlabel="x", ylabel="y", xticks=(-1, 0, 1), aspect="equal", title="What the dashed walk makes")
+axes[0].set(xlabel="latent 1", ylabel="latent 2", aspect="equal", title="Mode of each z (black: none)")
+axes[1].set(xlabel="x", ylabel="y", xticks=(-1, 0, 1), aspect="equal", title="What the dashed walk makes; the modes")
 axes[2].set(xlabel="steps of a walk", ylabel="mean squared speed", title="Jumps show when steps get finer")
 axes[2].legend(frameon=False)
 lesson.figure(fig, "_walk")
@@ -239,7 +244,7 @@ lesson.end()
 #
 # 1. With `lr=3e-3`, no cure and 3000 steps, all 8 modes of the ring are captured, more than half of the examples with
 #    high quality. What does that say about comparing methods by one setting?
-# 2. By central differences at 64 points of the ring ($h = 10^{-5}$, float64) the penalty equals `r1` to 1e-6.
+# 2. At 64 points of the ring, slopes by central differences ($h = 10^{-5}$, float64, no packing) give `r1` to 1e-6.
 # 3. Find the smallest share of copies that `memorisation_test` detects ($z > 4$) in 1000 examples: between 5 and 20 %.
 #    It about halves when all three sets are four times as large.
 #

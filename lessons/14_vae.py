@@ -4,7 +4,7 @@
 # **At the end you can** turn a network that compresses into one that invents, explain the two terms of its loss, take
 # a gradient through a random draw, and hold a bound against the number that it bounds.
 #
-# **It stands on** networks and `fit` (lesson 4), Gaussian likelihood (6), KL divergence (7), the trajectory GAN (12).
+# **It stands on** networks (lesson 4), Gaussian likelihood (6), KL divergence and `fit` (7), the trajectory GAN (12).
 #
 # A motion of our pendulum is a list of 100 angles. But three numbers are enough to make it, as we know from lesson 1.
 # Can a network find a short description by itself? And do we then only have to draw descriptions to get new motions?
@@ -31,9 +31,9 @@ class Network(nn.Module):  # encoder: 100 angles to 2 numbers per latent; decode
         self.log_sd = tensor(np.zeros(sds, np.float32), requires_grad=True)
 
 
-def train(network, loss, rng, steps, rate=2e-3, **more):
+def train(network, loss, rng, steps, rate=2e-3):
     adam = optim.Adam(network, optim.cosine_decay(rate, steps))
-    training.fit(network, loss, (X,), rng=rng, steps=steps, batch_size=128, optimizer=adam, **more)
+    training.fit(network, loss, (X,), rng=rng, steps=steps, batch_size=128, optimizer=adam)
 
 
 # %% [markdown]
@@ -41,7 +41,7 @@ def train(network, loss, rng, steps, rate=2e-3, **more):
 #
 # An **autoencoder** is two networks in a row. The **encoder** squeezes the list into a few numbers, the **code**; the
 # **decoder** rebuilds the list. The loss is the squared error of the copy. We allow six numbers, as if we did not know
-# that three would do. (The second half of the encoder's outputs waits for later.)
+# that three would do. (The second half of the encoder's outputs, and `log_sd`, wait for later.)
 
 # %%
 ae = Network(LATENT, HIDDEN, rng)
@@ -51,7 +51,7 @@ decode = lambda z: centre + unit * ae.decoder(np.float32(z)).data
 
 
 def residual(name, curves):
-    """How far each curve is from the nearest motion of a pendulum, in rad: lesson 2's physics residual."""
+    """How far each curve is from the nearest motion of a pendulum, in rad (lesson 2); also prints lesson 12's KS."""
     fit = metrics.physics_residual(curves, data.t)
     (middle, high), ks = np.quantile(fit.residual, (0.5, 0.9)), metrics.factor_match(fit.factors, data.factors)
     print(f"{name:32} median {middle:.4f} rad, 90 % below {high:.4f}; factors' KS up to {max(ks.values()):.2f}")
@@ -59,10 +59,10 @@ def residual(name, curves):
 
 
 copies = np.median(residual("autoencoder, copies", decode(codes[:draws])))
-holes = residual("autoencoder, codes N(0, I)", decode(normal))
+drawn = residual("autoencoder, codes N(0, I)", decode(normal))
 matched = np.median(residual("autoencoder, mean and SD matched", decode(codes.mean(0) + codes.std(0) * normal)))
 residual("autoencoder, covariance too", decode(rng.multivariate_normal(codes.mean(0), np.cov(codes.T), draws)))
-found = f"copies: {copies:.4f} rad, draws from N(0, I): {(plain := np.median(holes)):.3f}, matched {matched:.3f}"
+found = f"copies: {copies:.4f} rad, draws from N(0, I): {(plain := np.median(drawn)):.3f}, matched {matched:.3f}"
 lesson.claim(f"{found} (both above 6 times the copies)", min(plain, matched) > 6 * copies)
 
 # %% [markdown]
@@ -73,20 +73,21 @@ lesson.claim(f"{found} (both above 6 times the copies)", min(plain, matched) > 6
 # ## First the story, then the network
 #
 # So begin at the other end, and say how data are *made*. Draw a **latent** $z \sim \mathcal N(0, I)$, a cause that
-# nobody sees; compute a motion $f(z)$, the decoder; add noise of SD $\sigma$. That gives motions the density
-# $p(x) = \int p(x \mid z)\, p(z)\, dz$, with $p(x \mid z) = \mathcal N(f(z), \sigma^2)$, and lesson 7 says: make
-# $\log p(x)$ of the data large. But hardly any $z$ explains a given $x$; draw $z$ blindly, and you estimate the
-# integral badly. It helps to guess which $z$ made $x$. The encoder guesses, with a mean and an SD for each latent:
-# $q(z \mid x) = \mathcal N(\mu(x), s(x)^2)$. Insert $p(x) = p(x \mid z)\, p(z)/p(z \mid x)$, take the mean over $q$:
+# nobody sees; compute a motion $f(z)$, the decoder; add to each angle noise of SD $\sigma$. So motions have the density
+# $p(x) = \int p(x \mid z)\, p(z)\, dz$ with $p(x \mid z) = \mathcal N(f(z), \sigma^2 I)$, and lesson 7 says: make
+# $\log p(x)$ of the data large. But hardly any $z$ explains a given $x$; blind draws of $z$ miss it. So let the encoder
+# guess which $z$ made $x$, by a mean and an SD for each latent: $q(z \mid x) = \mathcal N(\mu(x), s(x)^2)$. Bayes' rule
+# says $p(x) = p(x \mid z)\, p(z)/p(z \mid x)$, whatever $z$ is. Take logarithms, add and subtract $\log q(z \mid x)$,
+# and take the mean over $z$ drawn from $q$:
 #
 # $$ \log p(x) = \underbrace{\mathrm E_q \log p(x \mid z) - \mathrm{KL}\big(q(z \mid x)\,\|\,p(z)\big)}_{\text{ELBO}}
 #   + \mathrm{KL}\big(q(z \mid x)\,\|\,p(z \mid x)\big). $$
 #
 # The last term compares the guess with the true **posterior** $p(z \mid x)$. We cannot compute it, but no KL is
 # negative: the rest never exceeds $\log p(x)$. It is the **evidence lower bound**, and its two terms quarrel. The
-# **reconstruction term** wants $z$ to say much about $x$: small $s$, means far apart. The **KL term** is the price in
-# nats. It draws every guess towards $\mathcal N(0, I)$, so the codes become clouds, crowded where we shall draw. Per
-# latent it is $\tfrac12(\mu^2 + s^2 - 1) - \log s$; being the mean of $\log q - \log p$, it can be counted.
+# first, the **reconstruction term**, wants $z$ to say much about $x$: small $s$, means far apart. The **KL term** is
+# the price in nats. It draws every guess towards $\mathcal N(0, I)$, so the codes become clouds, crowded where we shall
+# draw. Per latent it is $\tfrac12(\mu^2 + s^2 - 1) - \log s$. We check that by draws: it is the mean of $\log(q/p)$.
 
 # %%
 kl_of = lambda mean, log_s: 0.5 * (mean**2 + ops.exp(2 * log_s) - 1) - log_s  # per latent, in nats
@@ -96,26 +97,26 @@ closed, eps = kl_of(mean, log_s).sum(axis=1), rng.standard_normal((20_000, 20, L
 log_ratio = np.sum(((mean + np.exp(log_s) * eps) ** 2 - eps**2) / 2 - log_s, axis=2)  # log q - log p of each draw
 off = np.max(np.abs(log_ratio.mean(axis=0) - closed) / log_ratio.std(axis=0) * np.sqrt(len(eps)))
 gap = np.abs(closed - distributions.kl_divergence(q, prior).value).max()
-found = f"KL formula: {off:.1f} standard errors from counting (limit 4.5), {gap:.0e} from the library (limit 1e-10)"
+found = f"KL formula: {off:.1f} standard errors from draws (limit 4.5), {gap:.0e} from the library (limit 1e-10)"
 lesson.claim(found, off < 4.5 and gap < 1e-10)
 
 # %% [markdown]
 # ## A gradient through a draw
 #
-# The reconstruction term is a mean over draws from $q$, and $q$ is what we train. How does such a mean change with
-# $\mu$ and $s$? **Reparameterise**: roll dice that never change, $\varepsilon \sim \mathcal N(0, 1)$, and *compute*
-# $z = \mu + s\,\varepsilon$. Now $z$ is a plain function of $\mu$ and $s$, and lesson 3's tape does the rest. The other
-# way is the **score-function** gradient, the mean of $f(z)\, \nabla \log q(z)$. It needs no derivative of $f$, but it
-# hears only how good a draw was, not where a better one lies. A test: 20 measurements $x_i$ of one $z$, each of SD 0.5;
-# $f(z) = \sum_i \log p(x_i \mid z)$. Its mean has the slope $\sum_i (x_i - \mu)/0.25$ by $\mu$, $-20\,s/0.25$ by $s$.
+# The reconstruction term is the mean of some $h(z)$ over draws from $q$, and $q$ is what we train. How does such a mean
+# change with $\mu$ and $s$? **Reparameterise**: throw dice that never change, $\varepsilon \sim \mathcal N(0, 1)$, and
+# *compute* $z = \mu + s\,\varepsilon$, a plain function of $\mu$ and $s$: lesson 3's tape does the rest. The other way,
+# the **score-function** gradient, uses that $\int h\, \nabla q\, dz$ is the mean of $h(z)\, \nabla \log q(z)$. It needs
+# no slope of $h$, but hears only how good a draw was, not where a better one lies. A test: 20 measurements $x_i$ of one
+# $z$, of SD 0.5; $h = \sum_i \log p(x_i \mid z)$. Its mean has slopes $\sum_i (x_i - \mu)/0.25$ and $-20\,s/0.25$.
 
 # %%
 measured, mu, s, eps = rng.normal(1, 0.5, 20), 0.8, 0.3, rng.standard_normal((50_000, 1))
 exact = np.array([np.sum(measured - mu), -20 * s]) / 0.25
-f = lambda z: ops.sum(-0.5 * np.log(2 * np.pi * 0.25) - (measured - z) ** 2 / 0.5, axis=1, keepdims=True)
+h = lambda z: ops.sum(-0.5 * np.log(2 * np.pi * 0.25) - (measured - z) ** 2 / 0.5, axis=1, keepdims=True)
 mus, ss = (tensor(np.full(eps.shape, v), requires_grad=True) for v in (mu, s))  # a copy per draw: a gradient per draw
-through = np.hstack([g.data for g in grad(ops.sum(f(mus + ss * eps)), (mus, ss))])
-by_score = f(mu + s * eps) * np.hstack([eps, eps**2 - 1]) / s
+through = np.hstack([g.data for g in grad(ops.sum(h(mus + ss * eps)), (mus, ss))])
+by_score = h(mu + s * eps) * np.hstack([eps, eps**2 - 1]) / s  # h times the slopes of log q by mu and s
 off = max(np.max(np.abs(g.mean(axis=0) - exact) / g.std(axis=0)) for g in (through, by_score)) * np.sqrt(len(eps))
 noise = np.min(by_score.std(axis=0) / through.std(axis=0))
 found = f"both gradients are {off:.1f} standard errors or less from exact (limit 4.5), the score function's scatter"
@@ -125,10 +126,9 @@ lesson.claim(f"{found} {noise:.1f} times as large or more (above 2)", off < 4.5 
 # ## The loss, and its most repeated mistake
 #
 # One draw of $z$ per example will do. **Sum** over its 100 angles (logarithms of independent parts add up), **sum**
-# over the latents, and only then take the mean over examples. Much public code averages over the features too, as
-# functions named `mse` do, but sums the KL. Nothing crashes. An audit tells: the batch twice must change no term, each
-# feature twice must double the reconstruction term alone, each latent twice the KL alone.
-
+# over the latents, and only then take the mean over examples. Much public code averages over the features (the angles)
+# too, as functions named `mse` do, but sums the KL: `mixed` below. Nothing crashes. An audit tells: the batch twice
+# must change no term, each feature twice must double the reconstruction term alone, each latent twice the KL alone.
 
 # %%
 def right(x, out, log_sd, mean, log_s):
@@ -146,6 +146,7 @@ def terms(network, x, rng, loss=right):
 mixed = lambda x, *rest: (right(x, *rest)[0] / x.shape[1], right(x, *rest)[1])
 total = lambda network, rng, loss=right: lambda x: ops.add(*terms(network, x, rng, loss))
 twice, seen, hidden = (lambda a, axis: np.repeat(a, 2, axis)), rng.normal(size=(3, 8, 5)), rng.normal(size=(2, 8, 3))
+# seen: x, out, log_sd of 8 examples with 5 features; hidden: mean, log_s of their 3 latents
 cases = (seen, hidden), (twice(seen, 1), twice(hidden, 1)), (twice(seen, 2), hidden), (seen, twice(hidden, 2))
 good, bad = (np.array([loss(*a, *b) for a, b in cases]) for loss in (right, mixed))
 good, bad = good[1:] / good[0], bad[1:] / bad[0]  # (batch, features, latents twice) x (reconstruction, KL)
@@ -156,13 +157,6 @@ price = terms(silent, np.float32(X), rng)[1].item()
 variety = silent.decoder(np.float32(normal)).data.var(axis=0).mean() / np.mean(X**2)
 found = f"mixed loss: codes carry {price:.4f} nats (below 0.1), draws {variety:.0e} of the data's variance (below 0.01)"
 lesson.claim(found, price < 0.1 and variety < 0.01)
-
-# %% [markdown]
-# The mixed loss is a hundredth of $R + 100\,\mathrm{KL}$, with $R$ the reconstruction term: each nat costs a hundred.
-# The encoder falls silent, the decoder always gives the mean motion. (Lesson 15 weights the KL on purpose.) The right
-# loss is that of `models.VAE`: from one seed, both must learn the same.
-
-# %%
 same = lambda: np.random.default_rng(lesson.seed)
 train(ours := Network(LATENT, HIDDEN, dice := same()), total(ours, dice), dice, 100)
 theirs = models.VAE(LATENT, HIDDEN, steps=100).fit(data.theta, rng=same()).elbo(data.theta, same()).mean()
@@ -171,19 +165,21 @@ gap = abs(elbo - theirs)
 lesson.claim(f"after 100 steps our ELBO {elbo:.2f} nats and models.VAE's differ by {gap:.0e} (limit 0.05)", gap < 0.05)
 
 # %% [markdown]
+# The mixed loss is a hundredth of $R + 100\,\mathrm{KL}$, with $R$ the reconstruction term: each nat costs a hundred.
+# The encoder falls silent, the decoder always gives the mean motion. `models.VAE` has the right loss.
+#
 # ## Is it a bound? A case where we know
 #
 # With one linear layer as decoder, $x = Wz + b + \sigma\varepsilon$, all is Gaussian: **probabilistic PCA**. Exactly,
 # $p(x) = \mathcal N(b, WW^\top + \sigma^2 I)$; the posterior is $\mathcal N\big(C W^\top (x - b)/\sigma^2,\, C\big)$,
 # $C = (I + W^\top W/\sigma^2)^{-1}$. The ELBO needs no draws: their mean adds $\sum_j W_{ij}^2 s_j^2$ to the squared
-# error of angle $i$. Even the best weights are known: the columns of $W$ are the first eigenvectors of the data's
-# covariance, times $\sqrt{\lambda - \sigma^2}$; $\sigma^2$ is the mean of the other eigenvalues $\lambda$. Tipping and
-# Bishop (1999) also give the likelihood that no such model exceeds, `best` below. We allow three latents.
-
+# error of angle $i$. Even the best weights are known (Tipping & Bishop, 1999): the columns of $W$ are the first
+# eigenvectors of the data's covariance, times $\sqrt{\lambda - \sigma^2}$ with their eigenvalues $\lambda$; $\sigma^2$
+# is the mean of the other eigenvalues. With three latents no mean $\log p(x)$ exceeds theirs, `best`.
 
 # %%
 def bound_and_truth(W, b, log_sd, A, a):
-    """Of each x: the exact ELBO, log p(x), and KL(q || posterior); the encoder is A x + a."""
+    """Of each x: the exact ELBO, log p(x), and KL(q || posterior); the encoder, linear too, is A x + a."""
     (mean, log_s), var = np.split(X @ A.T + a, 2, axis=1), np.exp(2 * log_sd)
     error = (X - mean @ W.T - b) ** 2 + np.exp(2 * log_s) @ (W**2).T
     elbo = -0.5 * np.sum(np.log(2 * np.pi * var) + error / var, axis=1) - kl_of(mean, log_s).sum(axis=1)
@@ -202,13 +198,13 @@ best = -0.5 * (100 * np.log(2 * np.pi) + np.log(values[-3:]).sum() + 97 * np.log
 W, C = vectors[:, -3:] * np.sqrt(values[-3:] - var), np.diag(var / values[-3:])  # C is diagonal here, as q's SDs are
 A, a = np.vstack([C @ W.T / var, 0 * W.T]), np.append(np.zeros(3), 0.5 * np.log(np.diag(C)))
 weights += [np.float64(p.data) for p in parts], [W, np.zeros(100), 0.5 * np.log(var), A, a]
-elbo, log_p, rest = (np.array(each) for each in zip(*(bound_and_truth(*w) for w in weights)))  # (3, trajectories)
+elbo, log_p, rest = (np.array(each) for each in zip(*(bound_and_truth(*w) for w in weights)))  # (3, motions)
 gaps, off, short = log_p - elbo, np.abs(elbo + rest - log_p).max(), best - elbo.mean(axis=1)
-found = f"log p(x) is at least {gaps[0].min():.1f} nats above the ELBO, trained {gaps[1].min():.3f} (limit 0), by"
-lesson.claim(f"{found} the last KL to {off:.0e} (limit 1e-8)", gaps[:2].min() > 0 and off < 1e-8)
+found = f"log p(x) exceeds the ELBO by {gaps[0].min():.1f} nats or more, trained {gaps[1].min():.3f} (above 0), which"
+lesson.claim(f"{found} is KL(q || posterior) to {off:.0e} (limit 1e-8)", gaps[:2].min() > 0 and off < 1e-8)
 found = f"mean gap {gaps[0].mean():.0f} nats, trained {gaps[1].mean():.2f} (below 0.5); then the ELBO is {short[1]:.2f}"
-lesson.claim(f"{found} below the best (limit 1.5)", gaps[1].mean() < 0.5 and 0 < short[1] < 1.5)
-found = f"with the best weights ELBO and log p(x) differ by {np.abs(gaps[2]).max():.0e} nats at most, and from the best"
+lesson.claim(f"{found} below `best` (limit 1.5)", gaps[1].mean() < 0.5 and 0 < short[1] < 1.5)
+found = f"with the best weights ELBO and log p(x) differ by {np.abs(gaps[2]).max():.0e} nats at most, and from `best`"
 lesson.claim(f"{found} by {abs(short[2]):.0e} (limits 1e-8)", np.abs(gaps[2]).max() < 1e-8 and abs(short[2]) < 1e-8)
 
 # %% [markdown]
@@ -218,15 +214,14 @@ lesson.claim(f"{found} by {abs(short[2]):.0e} (limits 1e-8)", np.abs(gaps[2]).ma
 # ## New motions
 #
 # `models.VAE` gets the autoencoder's data, layers and steps; new are the noise on the codes and its price. Against it
-# stands the GAN of lesson 12, with that lesson's settings and steps; in the full run they take longer than the VAE's.
+# stands the GAN of lesson 12, with that lesson's settings and steps, which in the full run take longer.
 
 # %%
 vae = models.VAE(LATENT, HIDDEN, steps=steps).fit(data.theta, rng=rng)
 gan = models.GAN(128, (256,), "tanh", critic_hidden=(512,), r1=0.1, batch_size=64, steps=1200 if lesson.quick else 7000)
 gan.fit(data.theta, rng=rng)
 made = {"autoencoder, codes N(0, I)": decode(normal), "VAE": vae.decode(normal), "GAN": gan.sample(draws, rng)}
-off = holes, residual("VAE", made["VAE"]), residual("GAN", made["GAN"])
-residual("data, points shuffled", metrics.shuffled_control(data.theta[:draws], rng))
+off = drawn, residual("VAE", made["VAE"]), residual("GAN", made["GAN"])
 _, clean, rough = np.median(off, axis=1)
 found = f"VAE draws: {clean:.4f} rad (below 0.02), autoencoder {plain / clean:.0f} and {matched / clean:.0f} times that"
 lesson.claim(f"{found} (above 4)", clean < min(0.02, plain / 4, matched / 4))
@@ -242,37 +237,33 @@ fig, axes = plt.subplots(2, 3, figsize=(14, 8), layout="constrained")
 for k, (colour, (name, curves)) in enumerate(zip(("#b3261e", "#1f5fa8", "#d9822b"), made.items())):
     axes[0, k].plot(data.t, curves[:6].T, color=colour, lw=1.3)
     axes[0, k].set(xlabel="time (s)", ylabel="angle (rad)", ylim=(-2, 2), title=f"New motions: {name}")
-    axes[1, 2].semilogx(np.sort(off[k]), np.linspace(0, 1, draws), color=colour, lw=2, label=name)
+    axes[1, 2].semilogx(np.sort(off[k]), np.linspace(0, 1, draws), color=colour, lw=2)
 for ax, name, make, z in zip(axes[1], ("autoencoder", "VAE"), (decode, vae.decode), (codes[three], means[three])):
     plane = metrics.physics_residual(make(z[0] + u * (z[1] - z[0]) + v * (z[2] - z[0])), data.t).residual
     image = ax.pcolormesh(side, side, plane.reshape(len(side), -1), norm="log", vmin=1e-3, vmax=0.3, cmap="magma_r")
     ax.plot([0, 1, 0], [0, 0, 1], "o", color="#1f5fa8", mec="w", ms=9)
-    ax.set(xlabel="from pendulum 1 to 2", ylabel="from pendulum 1 to 3", title=f"{name}: plane through three codes")
+    ax.set(xlabel="from code 1 (0) to 2 (1)", ylabel="from code 1 (0) to 3 (1)", title=f"{name}: plane of three codes")
     fig.colorbar(image, ax=ax, label="residual of what is decoded there (rad)")
-axes[1, 2].set(xlabel="residual (rad)", ylabel="share of motions below it", ylim=(-0.03, 1.3))
-axes[1, 2].set(yticks=np.linspace(0, 1, 6), title="How physical are the new motions?")
-axes[1, 2].legend(frameon=False, loc="upper left")
+axes[1, 2].set(xlabel="residual (rad)", ylabel="share of motions below it", title="How physical? (colours as above)")
 lesson.figure(fig)
 lesson.end()
 
 # %% [markdown]
-# In the lower maps dots are real pendulums and bright is physical. The autoencoder knows little more than the dots, the
-# VAE the land between. It has a scar too: now and then a draw falls there. And its factors are not spread quite like
-# the data's (KS), for the guesses together do not exactly fill $\mathcal N(0, I)$. In the full run the GAN
-# spreads them better, but its curves tremble a little: judge by more than one number. And of the six latents few carry
-# nats. Lesson 15 asks which, and why.
+# In the lower maps dots are codes of real pendulums, and bright is physical. The autoencoder knows little more than the
+# dots, the VAE the land between, but for a scar, where now and then a draw falls. Its factors are not spread quite like
+# the data's (KS), as all guesses together do not exactly fill $\mathcal N(0, I)$. In the full run the GAN spreads them
+# better, but its curves tremble: judge by more than one number. Few of the six latents carry nats; lesson 15 asks why.
 #
 # ## Exercises
 #
 # 1. `iwae(W, b, log_sd, A, a, draws)`: $\log$ of the mean of $p(x \mid z)\,p(z)/q(z \mid x)$ over draws from $q$. With
-#    50 draws, averaged over the data, it lies between the untrained linear network's ELBO and its $\log p(x)$.
+#    50 draws and the first `weights[0]`, its mean over the data lies between those of the ELBO and of $\log p(x)$.
 # 2. Fit lesson 9's `models.GaussianMixture` with 100 components to the autoencoder's `codes`, and decode its draws. The
 #    median residual falls below a quarter of the single Gaussian's ("covariance too"), without any noise in training.
-# 3. Subtract the mean of `f` from `f` in the score-function gradient, a *baseline*. It stays within 4.5 standard errors
+# 3. Subtract the mean of `h` from `h` in the score-function gradient, a *baseline*. It stays within 4.5 standard errors
 #    of the exact slopes, and its scatter falls by a quarter or more, as $\nabla \log q$ has mean zero.
 #
 # ## Sources
 #
-# Kingma & Welling, ICLR 2014, and Rezende, Mohamed & Wierstra, ICML 2014: the VAE. Tipping & Bishop, JRSS B 61 (1999):
-# probabilistic PCA; Lucas et al., NeurIPS 2019: its ELBO. Williams, Machine Learning 8 (1992): the score-function
-# gradient. Burda, Grosse & Salakhutdinov, ICLR 2016: exercise 1.
+# Kingma & Welling, ICLR 2014; Rezende et al., ICML 2014: the VAE. Tipping & Bishop, JRSS B 61 (1999); Lucas et al.,
+# NeurIPS 2019: probabilistic PCA. Williams, Machine Learning 8 (1992): score function. Burda et al., ICLR 2016: ex. 1.
