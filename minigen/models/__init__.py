@@ -1,10 +1,20 @@
 """Models: learned generators and predictors with one face, `fit`, `sample`, and what each can tell beside."""
 
 from .classifiers import GaussianDiscriminant, LogisticRegression
+from .energy import EnergyModel
 from .ensemble import Ensemble
 from .gan import GAN
 from .mixture import GaussianMixture
 from .regressor import Regressor
 from .vae import VAE
 
-__all__ = ["GAN", "VAE", "Ensemble", "GaussianDiscriminant", "GaussianMixture", "LogisticRegression", "Regressor"]
+__all__ = [
+    "GAN",
+    "VAE",
+    "EnergyModel",
+    "Ensemble",
+    "GaussianDiscriminant",
+    "GaussianMixture",
+    "LogisticRegression",
+    "Regressor",
+]
