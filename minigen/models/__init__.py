@@ -2,6 +2,7 @@
 
 from .classifiers import GaussianDiscriminant, LogisticRegression
 from .energy import EnergyModel
+from .energy_gan import EnergyGAN
 from .ensemble import Ensemble
 from .gan import GAN
 from .mixture import GaussianMixture
@@ -11,6 +12,7 @@ from .vae import VAE
 __all__ = [
     "GAN",
     "VAE",
+    "EnergyGAN",
     "EnergyModel",
     "Ensemble",
     "GaussianDiscriminant",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,6 +17,7 @@ from ..training import Loop, Minibatches, all_finite
 from .adversarial import LOSSES, input_gradient, interpolates, packed, unit_norm_penalty, zero_centred_penalty
 from .scaling import overall, rows
 
+LEAST_TRUNCATION = 0.01  # in SDs: below it drawing again takes too long
 SLOPE = 0.2  # of leaky_relu below zero (Radford et al., 2016)
 
 
@@ -24,14 +26,16 @@ class GANHistory:
     """What happened during training, for every recorded step: lists of one length.
 
     `generator_loss` and `critic_loss` (the last of the step) are without the penalties; `gradient_norm` is the mean
-    norm of the critic's gradient at the step's real examples, in scaled data and without instance noise. `seconds` is
-    the time taken, `stopped` says why training ended: "steps", "callback" or "interrupt".
+    norm of the critic's gradient at the step's real examples, in scaled data and without instance noise.
+    `entropy_loss` is empty but for an `EnergyGAN`. `seconds` is the time taken, `stopped` says why training ended:
+    "steps", "callback" or "interrupt".
     """
 
     step: list[int] = field(default_factory=list)
     generator_loss: list[float] = field(default_factory=list)
     critic_loss: list[float] = field(default_factory=list)
     gradient_norm: list[float] = field(default_factory=list)
+    entropy_loss: list[float] = field(default_factory=list)
     seconds: float = 0.0
     stopped: str = "steps"
 
@@ -109,41 +113,44 @@ class GAN:
         cosine_decay: bool = True,
         record_every: int = 10,
     ):
+        caller = type(self).__name__
         if loss not in LOSSES:
-            raise ValueError(f"GAN got loss={loss!r}; choose one of {', '.join(LOSSES)}")
+            raise ValueError(f"{caller} got loss={loss!r}; choose one of {', '.join(LOSSES)}")
         if clip is not None and loss != "wasserstein":
             raise ValueError(f'GAN got clip={clip!r} with loss={loss!r}; clipping goes with loss="wasserstein"')
         if one_sided and not gp:
-            raise ValueError("GAN got one_sided=True without the penalty it belongs to; give its weight too, as gp=10")
-        self.latent = check_size(latent, "latent", "GAN")
+            raise ValueError(
+                f"{caller} got one_sided=True without the penalty it belongs to; give its weight, as gp=10"
+            )
+        self.latent = check_size(latent, "latent", caller)
         for name in (activation, critic_activation):
             nn.Activation(name)  # raises here, and not only in fit(), for a name that is not known
-        self.hidden, self.activation = check_sizes(hidden, "hidden", "GAN"), activation
-        self.critic_hidden = check_sizes(critic_hidden, "critic_hidden", "GAN")
+        self.hidden, self.activation = check_sizes(hidden, "hidden", caller), activation
+        self.critic_hidden = check_sizes(critic_hidden, "critic_hidden", caller)
         self.critic_activation, self.loss, self.one_sided, self.spectral = critic_activation, loss, one_sided, spectral
         self.gp, self.r1, self.r2 = (
-            check_positive(weight, name, "GAN", zero=True) for name, weight in (("gp", gp), ("r1", r1), ("r2", r2))
+            check_positive(weight, name, caller, zero=True) for name, weight in (("gp", gp), ("r1", r1), ("r2", r2))
         )
-        self.clip = None if clip is None else check_positive(clip, "clip", "GAN")
+        self.clip = None if clip is None else check_positive(clip, "clip", caller)
         if loss == "wasserstein" and not (self.gp or self.r1 or self.r2 or clip or spectral):
             raise ValueError(
-                'GAN got loss="wasserstein" and nothing that limits the critic, whose loss then has no least value; '
-                "give one of gp=10, r1=0.1, r2, clip=0.01, spectral=True"
+                f'{caller} got loss="wasserstein" and nothing that limits the critic, whose loss then has no least '
+                "value; give one of gp=10, r1=0.1, r2, clip=0.01, spectral=True"
             )
-        self.packing = check_size(packing, "packing", "GAN")
-        self.critic_steps = check_size(critic_steps, "critic_steps", "GAN")
-        self.instance_noise = check_positive(instance_noise, "instance_noise", "GAN", zero=True)
-        self.average = check_fraction(average, "average", "GAN")
-        self.steps, self.batch_size = check_size(steps, "steps", "GAN"), check_size(batch_size, "batch_size", "GAN")
+        self.packing = check_size(packing, "packing", caller)
+        self.critic_steps = check_size(critic_steps, "critic_steps", caller)
+        self.instance_noise = check_positive(instance_noise, "instance_noise", caller, zero=True)
+        self.average = check_fraction(average, "average", caller)
+        self.steps, self.batch_size = check_size(steps, "steps", caller), check_size(batch_size, "batch_size", caller)
         if self.batch_size % self.packing:
             raise ValueError(
-                f"GAN got batch_size={batch_size} and packing={packing}; a batch must be a whole number of packs, such "
-                f"as {self.packing * math.ceil(self.batch_size / self.packing)}"
+                f"{caller} got batch_size={batch_size} and packing={packing}; a batch must be a whole number of packs, "
+                f"such as {self.packing * math.ceil(self.batch_size / self.packing)}"
             )
-        self.lr = check_positive(lr, "lr", "GAN")
-        self.critic_lr = None if critic_lr is None else check_positive(critic_lr, "critic_lr", "GAN")
-        self.betas, self.cosine_decay = optim.check_betas(betas, "GAN"), cosine_decay
-        self.record_every = check_size(record_every, "record_every", "GAN")
+        self.lr = check_positive(lr, "lr", caller)
+        self.critic_lr = None if critic_lr is None else check_positive(critic_lr, "critic_lr", caller)
+        self.betas, self.cosine_decay = optim.check_betas(betas, caller), cosine_decay
+        self.record_every = check_size(record_every, "record_every", caller)
 
     def fit(
         self,
@@ -161,10 +168,11 @@ class GAN:
         Raises FloatingPointError when a loss or its gradient is not finite: before the weights that it was to change
         are touched, so that both networks are still finite.
         """
-        check_rng(rng, "GAN.fit()")
-        X = rows(X, "X", "GAN.fit()")
+        caller = self._caller("fit")
+        check_rng(rng, caller)
+        X = rows(X, "X", caller)
         if len(X) < self.packing:
-            raise ValueError(f"GAN.fit() got {len(X)} rows, fewer than one pack of {self.packing}; give more data")
+            raise ValueError(f"{caller} got {len(X)} rows, fewer than one pack of {self.packing}; give more data")
         self.scale_, d = overall(X), X.shape[1]
         data = self.scale_.to_unit(X).astype(np.float32)
         self.generator_ = _mlp([self.latent, *self.hidden, d], self.activation, nn.Linear, rng)
@@ -174,15 +182,16 @@ class GAN:
         self.history_ = history = GANHistory()
         whole_packs = len(data) - len(data) % self.packing
         batches = Minibatches(len(data), min(self.batch_size, whole_packs), rng)
-        game = _Game(self, rng)
+        game = self._game(rng)
         play, slope = compiled(game.play, strict=False), compiled(game.slope, strict=False)
         try:
-            with Loop(self.steps, history, "GAN", progress, callbacks) as loop:
+            with Loop(self.steps, history, type(self).__name__, progress, callbacks) as loop:
                 while loop.goes_on():
                     noise_sd = self.instance_noise * (1 - loop.step / self.steps)
                     real = [np.take(data, batches.draw(), axis=0) for _ in range(self.critic_steps)]
                     self.critic_.train()
-                    critic_loss, generator_loss = (x.item() for x in play(np.asarray(noise_sd, np.float32), *real))
+                    losses = [loss.item() for loss in play(np.asarray(noise_sd, np.float32), *real)]
+                    critic_loss, generator_loss, *entropy_loss = losses
                     self.critic_.eval()
                     if self.average_ is not None:
                         self.average_.update()
@@ -191,6 +200,7 @@ class GAN:
                         history.generator_loss.append(generator_loss)
                         history.critic_loss.append(critic_loss)
                         history.gradient_norm.append(slope(real[-1]).item())
+                        history.entropy_loss.extend(entropy_loss)
                     game.step += 1
                     loop.count(generator=generator_loss, critic=critic_loss)
                     loop.look_round(GANStep, loop.step, generator_loss, critic_loss, self)
@@ -199,21 +209,40 @@ class GAN:
             self.generator_.eval()
         return self
 
-    def sample(self, n: int, rng: np.random.Generator) -> np.ndarray:
-        """n draws (n, d), by the averaged generator if there is one."""
+    def sample(
+        self, n: int, rng: np.random.Generator, *, truncation: float | None = None, temperature: float = 1.0
+    ) -> np.ndarray:
+        """n draws (n, d), by the averaged generator if there is one.
+
+        Parameters
+        ----------
+        truncation : each latent variable beyond +-truncation is drawn again: more typical examples, and fewer kinds of
+            them (Brock et al., 2019, "the truncation trick").
+        temperature : variance of the latent variables, which below 1 does much the same.
+        """
         self._check_fitted()
-        check_rng(rng, "GAN.sample()")
-        return self.generate(rng.standard_normal((check_size(n, "n", "GAN.sample()"), self.latent), np.float32))
+        caller = self._caller("sample")
+        check_rng(rng, caller)
+        temperature = check_positive(temperature, "temperature", caller)
+        Z = rng.standard_normal((check_size(n, "n", caller), self.latent), np.float32)
+        if truncation is not None:
+            limit = check_positive(truncation, "truncation", caller) / math.sqrt(temperature)
+            if limit < LEAST_TRUNCATION:
+                raise ValueError(
+                    f"{caller} got truncation={truncation!r}, in which hardly a latent variable falls; give at least "
+                    f"{LEAST_TRUNCATION * math.sqrt(temperature):.3g}"
+                )
+            while (beyond := np.abs(Z) > limit).any():
+                Z[beyond] = rng.standard_normal(np.count_nonzero(beyond), np.float32)
+        return self.generate(Z * math.sqrt(temperature))
 
     def generate(self, Z) -> np.ndarray:
         """What the generator that `sample` uses makes of latent points Z (n, k): (n, d)."""
         self._check_fitted()
-        Z = rows(Z, "Z", "GAN.generate()", self.latent).astype(np.float32)
-        with no_grad():
-            if self.average_ is None or self.average_.average is None:
-                return self.scale_.from_unit(self.generator_(Z).data)
-            with self.average_.applied():
-                return self.scale_.from_unit(self.generator_(Z).data)
+        Z = rows(Z, "Z", self._caller("generate"), self.latent).astype(np.float32)
+        averaged = self.average_ is not None and self.average_.average is not None
+        with no_grad(), self.average_.applied() if averaged else nullcontext():
+            return self.scale_.from_unit(self.generator_(Z).data)
 
     def discriminate(self, X) -> np.ndarray:
         """The critic's value for each row of X (n, d): (n,).
@@ -223,24 +252,31 @@ class GAN:
         With packing m, n is a multiple of m, and there is one value for each m consecutive rows: (n / m,).
         """
         self._check_fitted()
-        X = rows(X, "X", "GAN.discriminate()", len(self.scale_.mean))
+        X = rows(X, "X", self._caller("discriminate"), len(self.scale_.mean))
         if len(X) % self.packing:
             raise ValueError(
-                f"GAN.discriminate() got {len(X)} rows; this critic sees packs of {self.packing}: give a multiple of it"
+                f"{self._caller('discriminate')} got {len(X)} rows; this critic sees packs of {self.packing}: give a "
+                "multiple of it"
             )
         with no_grad():
             return self.critic_(packed(self.scale_.to_unit(X).astype(np.float32), self.packing)).data[:, 0]
 
     def _check_fitted(self):
         if not hasattr(self, "history_"):
-            raise ValueError("this GAN has not been fitted yet; call fit(X, rng=...) first")
+            raise ValueError(f"this {type(self).__name__} has not been fitted yet; call fit(X, rng=...) first")
+
+    def _caller(self, method: str) -> str:
+        return f"{type(self).__name__}.{method}()"
+
+    def _game(self, rng) -> Game:
+        return Game(self, rng)
 
 
 def _mlp(sizes, activation, linear, rng) -> nn.MLP:
     return nn.MLP(sizes, activation, rng=rng, linear=linear, **({"slope": SLOPE} if activation == "leaky_relu" else {}))
 
 
-class _Game:
+class Game:
     """One step of both players; `play` and `slope` are what is compiled. `step` counts the steps done."""
 
     def __init__(self, gan: GAN, rng: np.random.Generator):
@@ -248,18 +284,18 @@ class _Game:
         self.generator, self.critic = gan.generator_, gan.critic_
         self.loss = LOSSES[gan.loss]
 
-        def adam(module, lr, steps):
-            return optim.Adam(module, optim.cosine_decay(lr, steps) if gan.cosine_decay else lr, betas=gan.betas)
-
-        self.for_generator = adam(self.generator, gan.lr, gan.steps)
+        self.for_generator = self.adam(self.generator, gan.lr, gan.steps)
         critic_lr = gan.lr if gan.critic_lr is None else gan.critic_lr
-        self.for_critic = adam(self.critic, critic_lr, gan.steps * gan.critic_steps)
+        self.for_critic = self.adam(self.critic, critic_lr, gan.steps * gan.critic_steps)
+
+    def adam(self, module, lr, steps):
+        return optim.Adam(module, optim.cosine_decay(lr, steps) if self.gan.cosine_decay else lr, betas=self.gan.betas)
 
     def play(self, noise_sd, *real):
         """A step of the critic for each minibatch of real examples, then one of the generator: their losses."""
         for x in real:
             critic_loss = self._critic_step(x, noise_sd)
-        return critic_loss, self._generator_step(real[-1].shape[0], noise_sd)
+        return critic_loss, *self.generator_step(real[-1].shape[0], noise_sd)
 
     def slope(self, real):
         """Mean norm of the critic's gradient at the real examples."""
@@ -283,17 +319,18 @@ class _Game:
             between = tensor(interpolates(real, fake, self.rng), requires_grad=True)
             gradient = input_gradient(self.critic(between), between)
             total = ops.add(total, ops.multiply(unit_norm_penalty(gradient, gan.one_sided), gan.gp))
-        self._learn(self.for_critic, total, "critic")
+        self.learn(total, "critic", self.for_critic)
         if gan.clip is not None:
             flat = self.critic.flat()
             act(_clip, flat, gan.clip, changes=(flat.data,))
         return loss
 
-    def _generator_step(self, n, noise_sd):
+    def generator_step(self, n, noise_sd):
+        """A step of the generator: a tuple of losses to be recorded, its own first."""
         self.for_generator.zero_grad()
         loss = self.loss.generator(self.critic(self._shown(self._fakes(n), noise_sd)))
-        self._learn(self.for_generator, loss, "generator")
-        return loss
+        self.learn(loss, "generator", self.for_generator)
+        return (loss,)
 
     def _fakes(self, n):
         return self.generator(ops.normal(self.rng, (n, self.gan.latent)))
@@ -304,10 +341,13 @@ class _Game:
             x = ops.add(x, ops.multiply(ops.normal(self.rng, x.shape), noise_sd))
         return packed(x, self.gan.packing)
 
-    def _learn(self, optimizer, loss, player):
-        loss.backward(optimizer.module.parameters())
-        act(self._check_finite, loss.data, optimizer.module.flat().grad, player)
-        optimizer.step()
+    def learn(self, loss, player, *optimizers):
+        """Step down the gradient of a loss; raises FloatingPointError, before, if one of the two is not finite."""
+        loss.backward([p for optimizer in optimizers for p in optimizer.module.parameters()])
+        for optimizer in optimizers:
+            act(self._check_finite, loss.data, optimizer.module.flat().grad, player)
+        for optimizer in optimizers:
+            optimizer.step()
 
     def _check_finite(self, loss, gradient, player):
         if not math.isfinite(loss):
@@ -317,8 +357,8 @@ class _Game:
         else:
             return
         raise FloatingPointError(
-            f"GAN.fit(): {trouble} at step {self.step + 1}; the {player}'s weights are those before it. A smaller lr, "
-            "or a penalty such as r1=0.1, may help; minigen.check.debug() finds the operation"
+            f"{self.gan._caller('fit')}: {trouble} at step {self.step + 1}; the weights are those before it. "
+            "A smaller lr, or a penalty such as r1=0.1, may help; minigen.check.debug() finds the operation"
         )
 
 

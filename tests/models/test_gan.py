@@ -135,7 +135,7 @@ def test_three_steps_agree_with_pytorch(name):
     model = small(steps=1, **settings, activation="tanh")
     for network in (model.generator_, model.critic_):
         network.astype(np.float64).train()
-    game, twin = gan._Game(model, rng(9)), Twin(torch, model, 9)
+    game, twin = gan.Game(model, rng(9)), Twin(torch, model, 9)
     for i in range(3):
         real = [rng(10 * i + j).standard_normal((8, 3)) for j in range(model.critic_steps)]
         ours = [loss.item() for loss in game.play(np.asarray(0.25), *real)]
@@ -188,7 +188,7 @@ def test_instance_noise_falls_to_zero(monkeypatch):
 
 
 def test_noise_has_the_sd_it_is_given():
-    game = gan._Game(small(steps=1, instance_noise=0.4), rng(1))
+    game = gan.Game(small(steps=1, instance_noise=0.4), rng(1))
     noise = game._shown(np.zeros((20000, 3), np.float32), np.asarray(0.25, np.float32))
     assert abs(noise.std() - 0.25) < 5 * 0.25 / np.sqrt(2 * 60000)
 
@@ -355,10 +355,10 @@ def test_a_loss_that_is_not_finite_stops_before_the_weights_are_touched(switch, 
 def test_the_likelihood_of_a_sure_critic_is_said_not_to_be_finite():
     model = small(loss="maximum_likelihood", steps=1)
     model.critic_[-1].bias = [1000.0]
-    game = gan._Game(model, rng())
+    game = gan.Game(model, rng())
     before = model.generator_.flat().data.copy()
     with pytest.raises(FloatingPointError, match="the generator's loss is -inf at step 1"):
-        game._generator_step(4, None)
+        game.generator_step(4, None)
     np.testing.assert_array_equal(model.generator_.flat().data, before)
 
 
