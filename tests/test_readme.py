@@ -51,8 +51,18 @@ def test_a_compiled_step_learns_and_shows_its_program():
     assert program[0].startswith("operation") and any("bias_tanh" in line for line in program)
 
 
+def test_the_chains_print_the_readmes_table_and_find_the_means():
+    shown = re.findall(r"prints\n\n```\n(.*?)```", README, re.DOTALL)[1]
+    got = printed(blocks()[4])
+    words = lambda text: re.sub(r"-?\d+(\.\d+)?", "#", text).split()  # another processor rounds otherwise
+    assert words(got) == words(shown)
+    for name, mean, sd in (("a", 0.0, 1.0), ("b", 0.5, 1.5**0.5)):
+        row = next(line.split() for line in got.splitlines() if line.startswith(name))
+        assert abs(float(row[1]) - mean) < 4 * float(row[2]) and abs(float(row[3]) - sd) < 4 * float(row[4])
+
+
 def test_the_example_of_a_new_operation_passes_its_check():
-    source = blocks()[4]
+    source = blocks()[5]
     try:
         assert printed(source) == ""
     finally:
