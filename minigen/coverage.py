@@ -35,8 +35,9 @@ def _blocks(n: int, width: int):
     return (slice(start, start + rows) for start in range(0, n, rows))
 
 
-def nearest_neighbours(samples: np.ndarray, among: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+def nearest_neighbours(samples, among, k: int) -> tuple[np.ndarray, np.ndarray]:
     """Distances (n, k), increasing, and indices (n, k) of the k nearest rows of `among`."""
+    samples, among = np.asarray(samples), np.asarray(among)
     distances, indices = np.empty((len(samples), k)), np.empty((len(samples), k), int)
     centre = np.median(among, axis=0)  # where single outliers do not cost the others their precision
     shifted = among - centre

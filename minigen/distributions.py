@@ -13,6 +13,7 @@ distribution is made, so one of learned parameters is made anew in each training
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -343,9 +344,14 @@ class Mixture:
     batch_shape = ()
 
     def __init__(self, components, *, weights=None, logits=None):
-        self.components = list(components)
+        self.components = list(components) if isinstance(components, Iterable) else [None]
         if not self.components:
             raise ValueError("Mixture got no components; give a list of at least one distribution")
+        if not all(hasattr(component, "event_shape") for component in self.components):
+            raise TypeError(
+                f"Mixture got components={components!r:.80}; expected a list of distributions, such as "
+                "[Normal(0.0, 1.0), Normal(3.0, 0.5)]"
+            )
         shapes = {component.event_shape for component in self.components}
         kinds = {component.discrete for component in self.components}
         if len(shapes) > 1 or len(kinds) > 1 or any(component.batch_shape for component in self.components):

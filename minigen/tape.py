@@ -279,7 +279,15 @@ def primitive(
         for arg in args:
             if type(arg) is Tensor:
                 return _apply(op, args, static)
-        return forward(*args, **static) if _watcher is None else _watcher.run(op, args, static)
+        try:
+            return forward(*args, **static) if _watcher is None else _watcher.run(op, args, static)
+        except (AttributeError, TypeError) as error:
+            arrays = [as_array(arg, name) if isinstance(arg, _LISTED) else arg for arg in _operands(op, args)]
+            if all(array is arg for array, arg in zip(arrays, args)):
+                if type(error) is TypeError:
+                    raise
+                raise explained(name, args, error) from error
+        return op(*arrays, *args[len(arrays) :], **static)
 
     op.owner = sys._getframe(1).f_globals.get("__name__")
     if name in OPERATIONS and OPERATIONS[name].owner != op.owner:  # who made it may make it anew, as in a notebook
@@ -330,6 +338,7 @@ def _apply(op, args, static):
 
 
 _PLAIN = {float, int, bool, type(None), tuple, str, slice}
+_LISTED = (list, tuple, float, int)  # what becomes an array where an operation cannot use it as it is
 
 
 def _settle_dtypes(op, args, raw):
@@ -351,16 +360,29 @@ def _settle_dtypes(op, args, raw):
     return raw
 
 
+def _operands(op, args) -> tuple:
+    """The arguments that are arrays of numbers; what follows them, such as a shape, is a setting."""
+    return args if op.joint else args[: len(op.rules)]
+
+
+def as_array(x, caller: str):
+    """A tensor as it is; lists, numbers and the like as an array. TypeError unless of real numbers."""
+    if type(x) is Tensor:
+        return x
+    try:
+        array = np.asarray(x)
+    except ValueError:
+        raise TypeError(f"{caller}() got rows of unequal length; give every row the same length") from None
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"{caller}() got data of type {array.dtype}; expected real numbers")
+    return array
+
+
 def _as_real(op, value, dtype):
     """An argument beside floating tensors in their dtype; Python numbers stay as they are."""
     if type(value) in _PLAIN:
         return value
-    try:
-        array = np.asarray(value)
-    except ValueError:
-        raise TypeError(f"{op.__name__}() got rows of unequal length; give every row the same length") from None
-    if array.dtype.kind not in "fiub":
-        raise TypeError(f"{op.__name__}() got data of type {array.dtype}; expected real numbers")
+    array = as_array(value, op.__name__)
     return array if array.dtype == dtype else OPERATIONS["astype"](array, dtype)
 
 
@@ -472,10 +494,11 @@ def _sweep(root: Node, seed, needed=None, wanted=None, create_graph=False) -> li
 
     Ids increase along the computation, so when a node comes off the heap all that was computed from it is done and its
     gradient is complete. `needed`, a set of ids, limits the walk; None walks everywhere, and gives a leaf's gradient in
-    as many parts as the leaf was used.
+    as many parts as the leaf was used. Leaves come in the order in which the walk meets them: their ids change with
+    every optimiser step, and what a compiled step calls must not.
     """
     add, sum_to = OPERATIONS["add"], OPERATIONS["sum_to"]
-    gradients, arrived = {root.id: seed}, []
+    gradients, arrived, leaves = {root.id: seed}, [], []
     heap = [(-root.id, root)]
     while heap:
         node = heappop(heap)[1]
@@ -529,8 +552,11 @@ def _sweep(root: Node, seed, needed=None, wanted=None, create_graph=False) -> li
                 gradients[parent.id] = add(gradients[parent.id], contribution)
             else:
                 gradients[parent.id] = contribution
-                heappush(heap, (-parent.id, parent))
-    return arrived
+                if parent.op is None:
+                    leaves.append(parent)
+                else:
+                    heappush(heap, (-parent.id, parent))
+    return arrived + [(leaf, gradients[leaf.id]) for leaf in leaves]
 
 
 def _by_rules(op, wants, g, y, args, static):

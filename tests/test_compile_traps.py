@@ -688,6 +688,32 @@ def test_a_loose_leaf_adds_up_its_gradient_as_it_does_without_compiling():
     assert_as_eager(run)
 
 
+def test_a_parameter_made_after_a_child():
+    # Crashes: an optimiser renews the ids of leaves in the order of their names, not in that in which they were made.
+    class Scaled(nn.Module):
+        def __init__(self):
+            self.child = nn.Linear(3, 2, rng=rng())
+            self.scale = minigen.tensor([0.5, -2.0], requires_grad=True)
+
+        def forward(self, x):
+            return self.child(x) * self.scale
+
+    def run(compile):
+        net = Scaled()
+        optimizer = optim.SGD(net, 0.1)
+
+        def step(x):
+            optimizer.zero_grad()
+            loss = ops.mean(ops.square(net(x)))
+            loss.backward(net.parameters())
+            optimizer.step()
+            return loss
+
+        return calls(compile, step), net.state_dict()
+
+    assert_as_eager(run)
+
+
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, CompileError])
 def test_an_error_in_the_recording_leaves_everything_as_it_was(error):
     # Silent miss: a batch that is given again counts twice.

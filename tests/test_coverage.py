@@ -86,6 +86,24 @@ def test_neighbours_are_those_of_brute_force(d):
         np.testing.assert_array_equal(indices, np.argsort(truth, axis=1)[:, :k])
 
 
+def test_lists_are_taken_as_arrays():
+    a, b, c = cloud(1, 30), cloud(2, 28), cloud(3, 25)
+    path = np.stack([a, a + 1, a + 3])
+    for f, arrays in [
+        (lambda x, y: coverage.nearest_neighbours(x, y, 2), (a, b)),
+        (lambda x, y: vars(mode_coverage(x, y, 0.5)), (a, b)),
+        (lambda x, y: precision_recall(x, y, 2), (a, b)),
+        (lambda x, y, z: vars(memorisation_test(x, y, z)), (a, b, c)),
+        (lambda x, y: vars(classifier_two_sample_test(x, y, rng())), (a, b)),
+        (lambda x, y: linear_interpolation(x, y, 3), (a, a + 1)),
+        (lambda x, y: spherical_interpolation(x, y, 3), (a, a + 1)),
+        (lambda x: interpolation_smoothness(np.square, x), (path,)),
+        (metrics.nearest_distances, (a, b)),
+        (metrics.nearest_neighbour_ratio, (a, b, c)),
+    ]:
+        np.testing.assert_equal(f(*(array.tolist() for array in arrays)), f(*arrays))
+
+
 def test_blocks_change_nothing(monkeypatch):
     a, b, c = cloud(1, 70), cloud(2, 50), cloud(3, 60)
     before = precision_recall(a, b), memorisation_test(a, b, c)

@@ -453,6 +453,8 @@ MISTAKES = [
     (lambda: MultivariateNormal.from_covariance(MEAN, FACTOR), ValueError, ["not symmetric"]),
     (lambda: MultivariateNormal.from_covariance(MEAN, minigen.tensor(COVARIANCE)), TypeError, ["Cholesky factor"]),
     (lambda: Mixture([]), ValueError, ["at least one"]),
+    (lambda: Mixture(Normal(0.0, 1.0)), TypeError, ["Normal", "list of distributions"]),
+    (lambda: Mixture([Normal(0.0, 1.0), 3.0]), TypeError, ["3.0", "list of distributions"]),
     (lambda: Mixture([Normal(0.0, 1.0), Normal(MEAN, SD)]), ValueError, ["[(), (3,)]", "one event shape"]),
     (lambda: Mixture([Normal(0.0, 1.0), Bernoulli(0.0)]), ValueError, ["discrete and not"]),
     (lambda: Mixture([Normal(X, SD)]), ValueError, ["batch shapes [(4,)]"]),

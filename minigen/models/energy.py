@@ -54,9 +54,8 @@ class _Network(nn.Module):
     """Energies (n,) of points in scaled data: an MLP on top of |x|^2 / 2; and the learned log Z, where there is one."""
 
     def __init__(self, sizes: Sequence[int], activation: str, log_Z: float | None, rng: np.random.Generator):
-        # The parameter before the MLP, so that the first backward pass takes all in the order of later ones.
-        self.log_Z = None if log_Z is None else leaf(np.full(1, log_Z, np.float32))
         self.mlp = nn.MLP(sizes, activation, rng=rng, initial=kaiming_normal)
+        self.log_Z = None if log_Z is None else leaf(np.full(1, log_Z, np.float32))
 
     def forward(self, x):
         return ops.add(ops.reshape(self.mlp(x), (-1,)), ops.multiply(ops.sum(ops.square(x), axis=1), 0.5))
@@ -264,7 +263,8 @@ class EnergyModel:
             importance sampling and takes them by their weights, so that modes between which no chain crosses have
             their share; it warns where few weights count, as in many dimensions: then start at data.
 
-        Ctrl-C ends the chains where they are, with a warning.
+        Ctrl-C ends the chains where they are, with a warning; while they are still led to the model it raises
+        KeyboardInterrupt.
         """
         caller = "EnergyModel.sample()"
         self._check_fitted()
@@ -275,7 +275,7 @@ class EnergyModel:
         log_prob = from_energy(self.network_)
         moves = KERNELS[kernel](log_prob, step_size)  # raises here for what is wrong with the step size
         if start is None:
-            position = self._annealed(log_prob, n, rng)
+            position = self._annealed(log_prob, n, rng, progress)
         else:
             position = self._unit(start, caller)
             if len(position) != n:
@@ -285,10 +285,10 @@ class EnergyModel:
         draws, _ = run_chains(moves, position, 1, rng, thin=steps, progress=progress)
         return self.scale_.from_unit(draws[:, 0] if draws.shape[1] else position)
 
-    def _annealed(self, log_prob, n, rng) -> np.ndarray:
+    def _annealed(self, log_prob, n, rng, progress=True) -> np.ndarray:
         """Starts (n, d) in scaled data: annealed chains, drawn by their weights at evenly spaced quantiles."""
         base = Normal(np.zeros(len(self.scale_.mean), np.float32), 1.0)
-        found = annealed_importance_sampling(log_prob, base, max(n, STARTS), rng)
+        found = annealed_importance_sampling(log_prob, base, max(n, STARTS), rng, progress=progress)
         places = (np.arange(n) + rng.random(n)) / n
         chosen = np.searchsorted(np.cumsum(found.weights), places)
         return found.draws[rng.permutation(np.minimum(chosen, len(found.draws) - 1))]

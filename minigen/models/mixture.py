@@ -11,6 +11,7 @@ from ..arguments import check_positive, check_rng, check_size
 from .scaling import rows
 
 COVARIANCE_TYPES = ("full", "tied", "diag", "spherical")
+STARTS = ("k_means", "random")
 
 
 class GaussianMixture:
@@ -21,9 +22,11 @@ class GaussianMixture:
     That is not quite the step EM asks for, and where a component collapses the likelihood can fall by it; from the
     first such fall on, the run takes the step that is: eigenvalues below `reg_covar` are raised to it.
 
-    EM starts from the clusters of k-means, or from `weights_init` (k,), `means_init` (k, d) and `precisions_init`
-    (inverse covariances, in the shape of `covariance_type`), as far as they are given. It ends when the mean
-    log-likelihood changes by less than `tol`, or after `max_iter` steps; the best of `n_init` starts stays.
+    EM starts with `init="k_means"` from the clusters that k-means finds; with "random" from k different points of the
+    data as means, equal weights, and the covariance of all points for each; or from `weights_init` (k,), `means_init`
+    (k, d) and `precisions_init` (inverse covariances, in the shape of `covariance_type`), as far as they are given. It
+    ends when the mean log-likelihood changes by less than `tol`, or after `max_iter` steps; the best of `n_init` starts
+    stays.
 
     After `fit`: `weights_` (k,), `means_` (k, d), `covariances_`, `precisions_cholesky_` (upper triangular U with
     Lambda = U U^T; inverse SDs for "diag" and "spherical"), `n_iter_`, `converged_`, `lower_bounds_` (the mean
@@ -35,6 +38,7 @@ class GaussianMixture:
         n_components: int = 1,
         *,
         covariance_type: str = "full",
+        init: str = "k_means",
         tol: float = 1e-3,
         reg_covar: float = 1e-6,
         max_iter: int = 100,
@@ -47,8 +51,10 @@ class GaussianMixture:
             raise ValueError(
                 f"GaussianMixture got covariance_type={covariance_type!r}; choose one of {', '.join(COVARIANCE_TYPES)}"
             )
+        if init not in STARTS:
+            raise ValueError(f"GaussianMixture got init={init!r}; choose one of {', '.join(STARTS)}")
         self.n_components = check_size(n_components, "n_components", "GaussianMixture")
-        self.covariance_type = covariance_type
+        self.covariance_type, self.init = covariance_type, init
         self.tol = check_positive(tol, "tol", "GaussianMixture", zero=True)
         self.reg_covar = check_positive(reg_covar, "reg_covar", "GaussianMixture", zero=True)
         self.max_iter = check_size(max_iter, "max_iter", "GaussianMixture")
@@ -149,18 +155,21 @@ class GaussianMixture:
         return weights, means, covariances
 
     def _start(self, points, given, rng):
-        """Parameters to start from: what is given, and the rest from the clusters of k-means."""
+        """Parameters to start from: what is given, and the rest from the clusters of k-means or from random points."""
         weights, means, covariances = given
         k, kind = self.n_components, self.covariance_type
         if weights is None or means is None or covariances is None:
-            centres, labels = k_means(points.T, k, rng)
-            resp = np.zeros((k, points.shape[1]))
-            resp[labels, np.arange(len(labels))] = 1.0
-            # What a cluster without points is left with: its centre, and the scatter of all points.
             whole = covariances_of(points, np.zeros((1, len(points))), np.ones((1, points.shape[1])), kind)
             whole = floored(whole / points.shape[1], kind, self.reg_covar, False)
-            before = (None, centres, whole if kind == "tied" else np.repeat(whole, k, axis=0))
-            found = m_step(points, resp, before, kind, self.reg_covar, False)
+            whole = whole if kind == "tied" else np.repeat(whole, k, axis=0)
+            if self.init == "random":
+                found = np.full(k, 1 / k), random_points(points.T, k, rng), whole
+            else:
+                centres, labels = k_means(points.T, k, rng)
+                resp = np.zeros((k, points.shape[1]))
+                resp[labels, np.arange(len(labels))] = 1.0
+                # A cluster without points is left with its centre, and the scatter of all points.
+                found = m_step(points, resp, (None, centres, whole), kind, self.reg_covar, False)
             weights = found[0] if weights is None else weights
             means = found[1] if means is None else means
             covariances = found[2] if covariances is None else covariances
@@ -348,6 +357,17 @@ def _start_array(given, name, shape):
 
 
 # The start ------------------------------------------------------------------------------------------------------------
+
+
+def random_points(X, k, rng):
+    """k rows of X (n, d) at random, (k, d), no two of them equal as long as there are others.
+
+    Two components that start at one point would stay the same for ever.
+    """
+    shuffled = X[rng.permutation(len(X))]
+    first = np.unique(shuffled, axis=0, return_index=True)[1]
+    again = np.setdiff1d(np.arange(len(X)), first)
+    return shuffled[np.concatenate([np.sort(first), again])[:k]]
 
 
 def k_means_plus_plus(X, k, rng):

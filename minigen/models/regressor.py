@@ -48,8 +48,9 @@ class Regressor:
         nn.Activation(activation)  # raises here, and not only in fit(), for a name that is not known
         self.hidden, self.activation = check_sizes(hidden, "hidden", "Regressor"), activation
         self.head, self.dropout, self.min_sd = head, dropout, check_positive(min_sd, "min_sd", "Regressor")
-        self.steps, self.batch_size = check_size(steps, "steps", "Regressor"), batch_size
-        self.lr = lr
+        self.steps = check_size(steps, "steps", "Regressor")
+        self.batch_size = check_size(batch_size, "batch_size", "Regressor")
+        self.lr = check_positive(lr, "lr", "Regressor")
 
     def fit(
         self,

@@ -92,7 +92,8 @@ class VAE:
         self.decoder, self.decoder_sd = decoder, decoder_sd
         self.beta = check_positive(beta, "beta", "VAE", zero=True)
         self.capacity, self.warmup, self.free_bits = capacity, int(warmup), free_bits
-        self.steps, self.batch_size, self.lr = check_size(steps, "steps", "VAE"), batch_size, lr
+        self.steps, self.batch_size = check_size(steps, "steps", "VAE"), check_size(batch_size, "batch_size", "VAE")
+        self.lr = check_positive(lr, "lr", "VAE")
 
     def fit(self, X, *, rng: np.random.Generator, progress: bool | None = None) -> VAE:
         """Learn from X (n, d); returns the VAE. ValueError for a Bernoulli decoder and data outside [0, 1]."""

@@ -9,7 +9,7 @@ prediction with every target. For a sum over features, multiply by their number.
 import numpy as np
 
 from .. import kernels
-from ..tape import act, primitive
+from ..tape import act, as_array, primitive
 from .arithmetic import abs, clip, multiply, negative, subtract
 from .elementwise import exp, sigmoid
 from .reductions import log_softmax, mean
@@ -105,6 +105,7 @@ def cross_entropy(logits, labels):
         raise TypeError(
             f"cross_entropy() got labels of dtype {classes.dtype}; expected integers, the number of the class"
         )
+    logits = as_array(logits, "cross_entropy")
     if logits.ndim != 2 or classes.shape != logits.shape[:1] or classes.size == 0:
         raise ValueError(
             f"cross_entropy() got logits {logits.shape} and labels {classes.shape}; expected (n, k) and "

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..tape import primitive
+from ..tape import as_array, primitive
 from .arithmetic import multiply
 from .shaping import broadcast_to, expand_dims, reshape, squeeze, swapaxes, transpose
 
@@ -23,10 +23,6 @@ matrix_product = primitive(
 )
 
 
-def _array_like(x):
-    return np.asarray(x) if isinstance(x, (int, float, list, tuple)) else x
-
-
 def matmul(a, b):
     """Matrix product with NumPy's rules: the last two axes are the matrices, the others broadcast; a 1-D argument is a
     row on the left, a column on the right, and its axis is dropped from the result."""
@@ -34,7 +30,8 @@ def matmul(a, b):
         if a.ndim > 1 and b.ndim > 1:
             return matrix_product(a, b)
     except AttributeError:
-        a, b = _array_like(a), _array_like(b)
+        pass  # of a list or a number
+    a, b = as_array(a, "matmul"), as_array(b, "matmul")
     if a.ndim == 0 or b.ndim == 0:
         raise ValueError(f"matmul() got shapes {a.shape} and {b.shape}; a single number has no rows: use multiply (*)")
     if a.shape[-1] != b.shape[-2 if b.ndim > 1 else 0]:
@@ -50,7 +47,7 @@ def matmul(a, b):
 def dot(a, b):
     """NumPy's dot: a product of numbers, vectors or matrices; in general the sum over the last axis of a and the last
     but one of b."""
-    a, b = _array_like(a), _array_like(b)
+    a, b = as_array(a, "dot"), as_array(b, "dot")
     if a.ndim == 0 or b.ndim == 0:
         return multiply(a, b)
     if b.ndim <= 2:

@@ -6,7 +6,7 @@ import math
 import numpy as np
 
 from .. import kernels
-from ..tape import primitive
+from ..tape import as_array, primitive
 from .arithmetic import add, divide, equal, multiply, sqrt, square, subtract, where
 from .elementwise import exp
 from .shaping import (
@@ -83,6 +83,7 @@ mean = primitive(
 
 def var(x, axis=None, ddof=0, keepdims=False):
     """Mean squared distance from the mean; divides by the count less `ddof`."""
+    x = as_array(x, "var")
     spread = square(subtract(x, mean(x, axis, True)))
     total = sum(spread, axis, keepdims)
     count = _count(x, axis) - ddof
@@ -122,6 +123,7 @@ min = primitive(
 
 def prod(x, axis=None, keepdims=False):
     """Product over one axis or all, by halving: its derivatives are right also where factors are zero."""
+    x = as_array(x, "prod")
     shape = x.shape
     if axis is None:
         x, axis = reshape(x, (-1,)), 0

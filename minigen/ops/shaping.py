@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 
 from .. import kernels
-from ..tape import primitive
+from ..tape import as_array, primitive
 from .arithmetic import add
 
 reshape = primitive("reshape", np.reshape, lambda g, y, x, shape: reshape(g, x.shape))
@@ -84,7 +84,7 @@ def _getitem(x, index):
                 f"an index array must hold integers, got {np.asarray(part).dtype}; "
                 "for a condition use where(), or np.flatnonzero() to turn it into integers"
             )
-    return x[index]
+    return (np.asarray(x) if isinstance(x, (list, tuple)) else x)[index]
 
 
 def _place(g, index, shape):
@@ -211,6 +211,7 @@ def stack(arrays, axis=0):
 
 def split(x, sections, axis=0):
     """Cut x into a list: `sections` equal parts, or at the given positions."""
+    x = as_array(x, "split")
     axis = check_axis(axis, x.ndim, "split")
     length = x.shape[axis]
     if isinstance(sections, (int, np.integer)):
@@ -229,6 +230,7 @@ def split(x, sections, axis=0):
 
 def pad(x, pad_width, value=0.0):
     """x with a border of a constant. `pad_width` as in NumPy: a number, (before, after), or such a pair per axis."""
+    x = as_array(x, "pad")
     try:
         widths = np.broadcast_to(pad_width, (x.ndim, 2)).tolist()
     except ValueError:
@@ -250,6 +252,7 @@ def pad(x, pad_width, value=0.0):
 
 def diagonal(x, offset=0, axis1=0, axis2=1):
     """The diagonal over two axes, as the last axis of the result."""
+    x = as_array(x, "diagonal")
     axis1, axis2 = check_axis(axis1, x.ndim, "diagonal"), check_axis(axis2, x.ndim, "diagonal")
     if axis1 == axis2:
         raise ValueError(f"diagonal() got axis {axis1} twice; give two axes of {x.shape}")

@@ -12,8 +12,10 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from tqdm import tqdm
 
 from ..arguments import check_rng, check_size, is_number
+from ..interrupt import interrupt_flag
 from .density import Density, LogProb, as_position
 from .kernel import Kernel, State
 from .langevin import mala
@@ -162,6 +164,7 @@ def annealed_importance_sampling(
     rungs: int | Sequence[float] = 100,
     steps: int = 1,
     compile: bool = True,
+    progress: bool = True,
 ) -> Annealed:
     """log Z of exp(log_prob) by n independent chains that are led from `base` to it, and weighted for the haste.
 
@@ -181,6 +184,10 @@ def annealed_importance_sampling(
         size, n chains are first led up the ladder to find one for each rung, and thrown away.
     rungs : how many, with b = (k / rungs)^2 for k from 1, or the rising b themselves, the last of them 1.
     steps : moves of a chain at each rung.
+    progress : show a bar, on a terminal.
+
+    Ctrl-C raises KeyboardInterrupt after the move under way: the chains climb side by side, so before the last rung
+    none has a weight to return. A second one interrupts at once.
 
     Warns where fewer than 10 draws are effective. Raises ValueError where log_prob is NaN or +inf at a chain, or all
     weights are 0.
@@ -200,10 +207,23 @@ def annealed_importance_sampling(
             "unlike ula, and at temperature 1"
         )
     path.needs_grad = mover.needs_grad
-    sizes = None
-    if mover.step_size is None:
-        _, _, sizes, _ = _climb(path, mover, ladder, steps, rng, n, None, caller)
-    draws, log_weights, _, rates = _climb(path, mover, ladder, steps, rng, n, sizes, caller)
+    sizes, moves = None, steps * len(ladder)
+    searches = mover.step_size is None
+    total = moves + searches * (moves + SETTLING)
+    bar = tqdm(total=total, desc="annealing", disable=None if progress else True, leave=False, mininterval=0.2)
+    with interrupt_flag() as pressed, bar:
+
+        def moved():
+            bar.update()
+            if pressed:
+                raise KeyboardInterrupt(
+                    f"{caller} was interrupted; its {n} chains climb side by side and none has come to the target, so "
+                    "there is nothing to return: take fewer rungs, steps or chains"
+                )
+
+        if searches:
+            _, _, sizes, _ = _climb(path, mover, ladder, steps, rng, n, None, caller, moved)
+        draws, log_weights, _, rates = _climb(path, mover, ladder, steps, rng, n, sizes, caller, moved)
     greatest = log_weights.max()
     if greatest == -np.inf:
         raise ValueError(f"{caller}: log_prob is -inf at all chains; give a base that lies where the target has mass")
@@ -267,10 +287,11 @@ class _Path:
         return (1 - self.power) * first + self.power * last
 
 
-def _climb(path: _Path, kernel: Kernel, ladder, steps: int, rng, n: int, sizes, caller: str):
+def _climb(path: _Path, kernel: Kernel, ladder, steps: int, rng, n: int, sizes, caller: str, moved: Callable):
     """Lead n chains up: draws, log weights, the step size and the mean acceptance rate of each rung.
 
     Without a step size the last is moved towards the kernel's target rate while they climb, so they carry no weight.
+    `moved()` is called after each move.
     """
     position = path.base.sample(rng, n)
     if np.ndim(position) != 2:
@@ -299,6 +320,7 @@ def _climb(path: _Path, kernel: Kernel, ladder, steps: int, rng, n: int, sizes, 
                 else:
                     mover = kernel if sizes is None else kernel.replace(step_size=sizes[k])
                 state, info = mover.step(rng, state)
+                moved()
                 moves.append(float(np.mean(info.acceptance_rate)))
                 if searching:
                     size *= math.exp(moves[-1] - kernel.target)

@@ -54,9 +54,9 @@ def classifier(make):
     return of
 
 
-def mixture(covariance, components=lambda n: max(1, min(3, n))):
+def mixture(covariance, components=lambda n: max(1, min(3, n)), **settings):
     def of(X):
-        model = models.GaussianMixture(components(len(X)), covariance_type=covariance).fit(X, rng=rng())
+        model = models.GaussianMixture(components(len(X)), covariance_type=covariance, **settings).fit(X, rng=rng())
         points = model.sample(20, rng())[0]
         return model.score_samples(X), model.predict_proba(X), model.score_samples(points), points, model.bic(X)
 
@@ -79,6 +79,21 @@ def vae(**settings):
     return of
 
 
+def energy_model(method, start_at_data=True, **settings):
+    def of(X):
+        model = models.EnergyModel((8,), method=method, steps=20, batch_size=8, chains=16, **settings).fit(X, rng=rng())
+        found = [model.energy(X), model.score(X), model.log_prob(X), model.log_Z_, model.step_size_]
+        found += [model.history_.loss, model.history_.acceptance]
+        if method == "persistent":
+            found.append(model.chains_)
+        if method == "noise_contrastive":
+            found.append(model.learned_log_Z_)
+        start = X if start_at_data else None
+        return *found, model.sample(len(X), rng(), steps=3, start=start, progress=False)
+
+    return of
+
+
 MODELS = {
     "Regressor": regressor,
     "Ensemble": ensemble,
@@ -89,12 +104,19 @@ MODELS = {
     "GaussianMixture tied": mixture("tied"),
     "GaussianMixture diag": mixture("diag"),
     "GaussianMixture spherical": mixture("spherical"),
+    "GaussianMixture from random points": mixture("full", init="random"),
     "GaussianMixture with one component more than rows": mixture("full", lambda n: n + 1),
     "GAN": gan(),
     "GAN with r1": gan(loss="wasserstein", r1=0.1),
     "GAN with gp": gan(loss="wasserstein", gp=1.0),
     "VAE": vae(),
     "VAE with a fixed SD": vae(decoder_sd=0.1),
+    "EnergyModel by contrastive divergence": energy_model("contrastive_divergence"),
+    "EnergyModel by persistent chains": energy_model("persistent"),
+    "EnergyModel by persistent chains with a penalty": energy_model("persistent", alpha=0.01, restart_from="data"),
+    "EnergyModel by denoising": energy_model("denoising"),
+    "EnergyModel by denoising, sampled from noise": energy_model("denoising", start_at_data=False),
+    "EnergyModel by noise contrast": energy_model("noise_contrastive"),
 }
 
 

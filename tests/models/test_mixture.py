@@ -9,7 +9,7 @@ from scipy import stats
 from sklearn.mixture import GaussianMixture as Peer
 
 from minigen.models import GaussianMixture
-from minigen.models.mixture import COVARIANCE_TYPES, floored, k_means, k_means_plus_plus, m_step
+from minigen.models.mixture import COVARIANCE_TYPES, floored, k_means, k_means_plus_plus, m_step, random_points
 
 
 def rng(seed=0):
@@ -57,6 +57,37 @@ def test_it_agrees_with_scikit_learn_from_the_same_start(kind, seed, d, settings
     for method in ("score_samples", "predict_proba", "predict", "bic", "aic"):
         actual, expected = getattr(ours, method)(Z), getattr(peer, method)(Z)
         np.testing.assert_allclose(actual, expected, rtol=1e-6, atol=1e-8, err_msg=method)
+
+
+@pytest.mark.parametrize("kind", COVARIANCE_TYPES)
+def test_a_random_start_is_points_of_the_data_and_their_covariance(kind):
+    X, _ = clusters(rng(7), d=3)
+    d, spread = X.shape[1], np.cov(X.T, ddof=0) + 1e-6 * np.eye(3)
+    precisions = {
+        "full": np.tile(np.linalg.inv(spread), (4, 1, 1)),
+        "tied": np.linalg.inv(spread),
+        "diag": np.tile(1 / np.diag(spread), (4, 1)),
+        "spherical": np.full(4, d / np.trace(spread)),
+    }[kind]
+    points = random_points(X, 4, rng(8))
+    assert len({tuple(point) for point in points} & {tuple(point) for point in X}) == 4
+    peer = Peer(4, covariance_type=kind, weights_init=np.full(4, 0.25), means_init=points, precisions_init=precisions)
+    peer.fit(X)
+    ours = GaussianMixture(4, covariance_type=kind, init="random").fit(X, rng=rng(8))
+    assert ours.n_iter_ == peer.n_iter_
+    np.testing.assert_allclose(ours.means_, peer.means_, rtol=1e-6)
+    np.testing.assert_allclose(ours.covariances_, peer.covariances_, rtol=1e-6, atol=1e-8)
+    several = GaussianMixture(4, covariance_type=kind, init="random", n_init=8).fit(X, rng=rng(8))
+    assert several.lower_bound_ >= ours.lower_bound_
+
+
+def test_random_points_are_different_as_long_as_there_are_others():
+    X = np.repeat([[0.0, 1.0], [2.0, 1.0], [5.0, -1.0]], [97, 2, 1], axis=0)
+    for seed in range(20):
+        assert len(np.unique(random_points(X, 3, rng(seed)), axis=0)) == 3
+        assert len(np.unique(random_points(X, 5, rng(seed)), axis=0)) == 3
+    firsts = [random_points(np.arange(4.0)[:, None], 1, rng(seed)).item() for seed in range(800)]
+    assert stats.chisquare(np.bincount(np.int64(firsts), minlength=4)).pvalue > 1e-3
 
 
 def test_its_own_start_finds_as_good_a_maximum():
@@ -257,6 +288,7 @@ NAN = np.where(np.arange(60).reshape(30, 2) == 7, np.nan, X)
     [
         (lambda: GaussianMixture(0), "n_components=0; expected a whole number"),
         (lambda: GaussianMixture(2, covariance_type="round"), "covariance_type='round'; choose one of full, tied"),
+        (lambda: GaussianMixture(2, init="kmeans"), "init='kmeans'; choose one of k_means, random"),
         (lambda: GaussianMixture(2, reg_covar=-1), "reg_covar=-1; expected a number of 0 or more"),
         (lambda: GaussianMixture(2, tol=np.nan), "tol=nan"),
         (lambda: GaussianMixture(31).fit(X, rng=rng()), r"30 point\(s\) for 31 components"),

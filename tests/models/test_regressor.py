@@ -213,6 +213,8 @@ X, _, Y = line(20, rng(25))
         (lambda: Regressor(dropout=1.0), r"dropout=1.0; expected a probability in \[0, 1\)"),
         (lambda: Regressor(min_sd=0), "min_sd=0; expected a positive number"),
         (lambda: Regressor(steps=0), "steps=0"),
+        (lambda: Regressor(batch_size=0), "Regressor got batch_size=0; expected a whole number, 1 or more"),
+        (lambda: Regressor(lr=-1e-3), "Regressor got lr=-0.001; expected a positive number"),
         (lambda: short(X[:, 0], Y), r"X of shape \(20,\); expected \(n, d\): write X\[:, None\]"),
         (lambda: short(X, Y[:19]), "20 rows of X and 19 of Y"),
         (lambda: short(X, np.full_like(Y, np.nan)), r"for Y got 40 value\(s\) that are NaN"),

@@ -694,6 +694,8 @@ X = table(20)
         (lambda: VAE(beta=-1), "beta=-1; expected a number of 0 or more"),
         (lambda: VAE(beta=np.nan), "beta=nan"),
         (lambda: VAE(steps=0), "steps=0"),
+        (lambda: VAE(batch_size=2.5), "VAE got batch_size=2.5; expected a whole number, 1 or more"),
+        (lambda: VAE(lr=0), "VAE got lr=0; expected a positive number"),
         (lambda: VAE(decoder="poisson"), "decoder='poisson'; choose one of gaussian, bernoulli"),
         (lambda: VAE(decoder="bernoulli", decoder_sd=0.1), "decoder_sd=0.1 for a Bernoulli decoder, which has no SD"),
         (lambda: VAE(warmup=-1), "warmup=-1; expected a whole number of steps, 0 or more"),

@@ -1,6 +1,7 @@
 """Every operation against other calculations: finite differences, oracles, and one path against the other."""
 
 import itertools
+import traceback
 
 import numpy as np
 import pytest
@@ -17,6 +18,8 @@ from minigen.tape import OPERATIONS, Watcher, leaf, watch
 ALL = list(itertools.chain(*EXAMPLES.values()))
 DIFFERENTIATED = [example for example in ALL if example.inputs]
 IN_ONE_DTYPE = [example for example in DIFFERENTIATED if example.name != "astype"]
+# A list says nothing of the other axes where one is empty; what stands only on the tape never gets one.
+AS_LISTS = [e for e in DIFFERENTIATED if hasattr(ops, e.name) and all(x.size for x in e.inputs)]
 FLOATS = (np.float32, np.float64)
 every = pytest.mark.parametrize("example", ALL, ids=str)
 differentiated = pytest.mark.parametrize("example", DIFFERENTIATED, ids=str)
@@ -264,6 +267,36 @@ def test_where_takes_the_dtype_of_its_tensor():
     t = leaf(np.ones(3, np.float32))
     for other in OTHERS:
         assert ops.where(t > 0, t, other).dtype == ops.where(t > 0, other, t).dtype == np.float32
+
+
+@pytest.mark.parametrize("kind", [list, tuple])
+@pytest.mark.parametrize("example", AS_LISTS, ids=str)
+def test_lists_are_taken_as_arrays(example, kind):
+    lists = [x if x.ndim == 0 else kind(x.tolist()) for x in example.inputs]
+    try:
+        actual = as_list(example.f(*lists))
+    except (TypeError, AttributeError) as error:
+        if not traceback.extract_tb(error.__traceback__)[-1].filename.endswith("examples.py"):
+            raise
+        pytest.skip("the example itself computes with its argument")
+    for got, expected in zip(actual, as_list(example.f(*example.inputs)), strict=True):
+        np.testing.assert_allclose(got, expected, rtol=1e-12)
+    if kind is list:  # beside a tensor, where gradients are asked for too; a tuple is a shape there
+        lists[0] = leaf(example.inputs[0])
+        actual = as_list(example.f(*lists))
+        for got, expected in zip(raw(actual), as_list(example.f(*example.inputs)), strict=True):
+            np.testing.assert_allclose(got, expected, rtol=1e-12)
+        if actual[0].requires_grad:
+            slope = minigen.grad(ops.sum(actual[0]), lists[0], create_graph=True)
+            assert slope.shape == lists[0].shape
+
+
+@pytest.mark.parametrize("name", ["mean", "var", "prod", "logsumexp", "norm", "matmul", "split", "pad"])
+@pytest.mark.parametrize("wrong", ["abc", None, {"a": 1.0}, [None], [[1.0], [2.0, 3.0]]], ids=str)
+def test_what_is_no_number_is_refused(name, wrong):
+    others = {"matmul": ([1.0],), "split": (2,), "pad": (1,)}.get(name, ())
+    with pytest.raises((TypeError, ValueError)):
+        getattr(ops, name)(wrong, *others)
 
 
 def test_settings_do_not_change_the_dtype():

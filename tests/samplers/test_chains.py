@@ -207,6 +207,27 @@ def test_ctrl_c_returns_what_was_drawn(progress):
     assert signal.getsignal(signal.SIGINT) is handler
 
 
+def test_ctrl_c_returns_what_was_drawn_by_tempering():
+    kernel = Tempering(mala(interrupting(2 + 2 * 20), 0.5), (1.0, 4.0))
+    with pytest.warns(UserWarning, match="was interrupted after .* of 50 draws"):
+        draws, infos = sample(kernel, start(), 50, np.random.default_rng(0), progress=False)
+    assert 15 < draws.shape[1] < 25 and infos.swap_rate.shape == (6, draws.shape[1], 1)
+
+
+def test_a_second_ctrl_c_ends_at_once():
+    handler = signal.getsignal(signal.SIGINT)
+
+    def log_prob(x):
+        if signal.getsignal(signal.SIGINT) is not handler:  # in the loop
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
+        return -0.5 * np.sum(x**2, axis=1)
+
+    with pytest.raises(KeyboardInterrupt):
+        sample(mala((log_prob, lambda x: -x), 0.5), start(), 50, np.random.default_rng(0), progress=False)
+    assert signal.getsignal(signal.SIGINT) is handler
+
+
 def test_ctrl_c_in_the_warmup_returns_nothing_but_says_so():
     for kernel in (mala(interrupting(10), 0.5), mala(interrupting(10))):
         with pytest.warns(UserWarning, match="after 0 of 50 draws"):

@@ -1,10 +1,14 @@
 """log Z on grids and from annealed chains, against targets whose log Z is known."""
 
+import io
+import signal
+
 import numpy as np
 import pytest
+from tqdm import tqdm
 
 from minigen import distributions, nn, ops, targets
-from minigen.samplers import hmc, mala, random_walk, ula
+from minigen.samplers import hmc, mala, partition, random_walk, ula
 from minigen.samplers.partition import annealed_importance_sampling, log_Z_on_grid
 from minigen.tape import tensor
 
@@ -209,6 +213,56 @@ def test_few_effective_draws_warn():
     with pytest.warns(UserWarning, match="more rungs, more steps, or a base nearer"):
         found = annealed_importance_sampling(double_well, base, 50, np.random.default_rng(0), rungs=2)
     assert found.effective_draws < 10
+
+
+def interrupting(after):
+    """A density that presses Ctrl-C when it is asked for the `after`-th time, and the count of its calls."""
+    calls = [0]
+
+    def log_prob(x):
+        calls[0] += 1
+        if calls[0] == after:
+            signal.raise_signal(signal.SIGINT)
+        return -0.5 * np.sum(x**2, axis=1)
+
+    return (log_prob, lambda x: -x), calls
+
+
+@pytest.mark.parametrize("step_size", [0.5, None], ids=["climbing", "searching"])
+@pytest.mark.parametrize("after", [1, 12])
+def test_ctrl_c_is_one_clear_error(step_size, after):
+    handler = signal.getsignal(signal.SIGINT)
+    density, calls = interrupting(after)
+    base, kernel = distributions.Normal(np.zeros(2), 2.0), lambda log_prob: mala(log_prob, step_size)
+    with pytest.raises(KeyboardInterrupt, match=r"interrupted; its 30 chains .* nothing to return"):
+        annealed_importance_sampling(density, base, 30, np.random.default_rng(0), kernel=kernel, progress=False)
+    assert calls[0] <= after + 2  # the move under way is finished, no more are made
+    assert signal.getsignal(signal.SIGINT) is handler
+
+
+@pytest.mark.parametrize("step_size", [0.5, None])
+def test_the_bar_comes_to_its_end(step_size, monkeypatch):
+    bars = []
+
+    def bar(**settings):
+        bars.append(tqdm(**{**settings, "disable": settings["disable"] is True, "file": io.StringIO()}))
+        return bars[-1]
+
+    monkeypatch.setattr(partition, "tqdm", bar)
+    (density, _), base = interrupting(0), distributions.Normal(np.zeros(2), 2.0)
+    for progress in (True, False):
+        found = annealed_importance_sampling(
+            density,
+            base,
+            30,
+            np.random.default_rng(0),
+            kernel=lambda log_prob: mala(log_prob, step_size),
+            rungs=7,
+            steps=3,
+            progress=progress,
+        )
+        assert abs(found.log_Z - np.log(2 * np.pi)) < 0.5
+    assert bars[0].n == bars[0].total >= 21 and bars[1].disable
 
 
 def test_bad_arguments():

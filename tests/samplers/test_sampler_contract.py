@@ -177,6 +177,15 @@ def test_a_gradient_that_is_not_finite_is_rejected_too(name):
         assert draws.max() <= 1.0 and infos.is_divergent.any()
 
 
+@every_kernel
+def test_an_infinitely_high_density_draws_no_chain(name):
+    pair = (lambda x: np.where(x[:, 0] > 1, np.inf, -0.5 * np.sum(x**2, axis=1)), lambda x: -x)
+    kernel = KERNELS[name](pair)
+    draws, infos = sample(kernel, np.zeros((100, 2)), 50, np.random.default_rng(0), progress=False)
+    assert np.isfinite(draws).all() and draws[:, :, 0].max() <= 1.0
+    assert infos.is_divergent.any() and not (infos.is_divergent & infos.is_accepted).any()
+
+
 def test_unadjusted_chains_that_would_run_away_stay_finite():
     kernel = ula(lambda x: -0.25 * ops.sum(ops.square(ops.square(x)), axis=1), 0.9)
     draws, infos = sample(kernel, np.full((50, 2), 3.0, np.float32), 100, np.random.default_rng(0), progress=False)
@@ -208,6 +217,8 @@ BAD_SETTINGS = [
     ({"step_size": 0}, "step_size=0"),
     ({"step_size": -0.1}, "step_size=-0.1"),
     ({"step_size": np.nan}, "step_size=nan"),
+    ({"step_size": np.inf}, "step_size=inf"),
+    ({"step_size": True}, "step_size=True"),
     ({"step_size": "0.1"}, "step_size='0.1'"),
     ({"temperature": 0.0}, "temperature=0.0"),
     ({"temperature": None}, "temperature=None"),
@@ -263,6 +274,7 @@ BAD_DENSITIES = [
     (lambda x: 1.0, TypeError, "gave a float"),
     ((lambda x: x.sum(1), lambda x: x.sum(1)), ValueError, r"the gradient gave shape \(7,\)"),
     ((lambda x: x, lambda x: x), ValueError, r"log_prob gave shape \(7, 3\)"),
+    ((lambda x: None, lambda x: x), ValueError, r"log_prob gave shape \(\)"),
     ((lambda x: x.sum(1), None), ValueError, "needs the gradient"),
     ((lambda x: x.sum(1),), TypeError, "pair of functions"),
     ("x**2", TypeError, "expected a function"),
