@@ -13,16 +13,15 @@ from ..arguments import check_fraction, check_positive, check_rng, check_size, c
 from ..compile import compile as compiled
 from ..distributions import Normal
 from ..nn.init import kaiming_normal
-from ..samplers import GridIntegral, adapt, annealed_importance_sampling, from_energy, log_Z_on_grid, mala, ula
-from ..samplers import sample as run_chains
+from ..samplers import GridIntegral, annealed_importance_sampling, from_energy, log_Z_on_grid
 from ..tape import grad, leaf, no_grad, tensor
 from ..training import Loop, Minibatches
+from .chains import ends, named_kernel
 from .phases import Lesson, values
 from .scaling import per_feature, rows
 
 METHODS = ("contrastive_divergence", "persistent", "denoising", "noise_contrastive")
 WITH_CHAINS = METHODS[:2]
-KERNELS = {"mala": mala, "ula": ula}
 STARTS = 256  # annealed chains from which a smaller number of starts is taken
 
 
@@ -270,22 +269,17 @@ class EnergyModel:
         self._check_fitted()
         check_rng(rng, caller)
         n, steps = check_size(n, "n", caller), check_size(steps, "steps", caller)
-        if kernel not in KERNELS:
-            raise ValueError(f"{caller} got kernel={kernel!r}; choose one of {', '.join(KERNELS)}")
         log_prob = from_energy(self.network_)
-        moves = KERNELS[kernel](log_prob, step_size)  # raises here for what is wrong with the step size
+        moves = named_kernel(kernel, log_prob, step_size, caller)
         if start is None:
             position = self._annealed(log_prob, n, rng, progress)
         else:
             position = self._unit(start, caller)
             if len(position) != n:
                 raise ValueError(f"{caller} got n={n} and {len(position)} starts; give one for each chain")
-        if moves.step_size is None:
-            moves, position = adapt(moves, position, rng, steps, progress=progress)
-        draws, _ = run_chains(moves, position, 1, rng, thin=steps, progress=progress)
-        return self.scale_.from_unit(draws[:, 0] if draws.shape[1] else position)
+        return self.scale_.from_unit(ends(moves, position, steps, rng, progress))
 
-    def _annealed(self, log_prob, n, rng, progress=True) -> np.ndarray:
+    def _annealed(self, log_prob, n, rng, progress) -> np.ndarray:
         """Starts (n, d) in scaled data: annealed chains, drawn by their weights at evenly spaced quantiles."""
         base = Normal(np.zeros(len(self.scale_.mean), np.float32), 1.0)
         found = annealed_importance_sampling(log_prob, base, max(n, STARTS), rng, progress=progress)

@@ -10,14 +10,11 @@ import numpy as np
 
 from .. import ops
 from ..arguments import check_positive, check_rng, check_size, check_sizes
-from ..samplers import adapt, mala, ula
-from ..samplers import sample as run_chains
 from ..tape import grad, no_grad, tensor
+from .chains import ends, named_kernel
 from .entropy import ENTROPIES, exact_entropy, noise_entropy
 from .gan import GAN, Game
 from .scaling import rows
-
-KERNELS = {"mala": mala, "ula": ula}
 
 
 class Entropy(NamedTuple):
@@ -41,7 +38,8 @@ class EnergyGAN(GAN):
 
     It is the GAN with the loss "wasserstein" whose critic is -U, and an entropy added: U falls where data are and rises
     where samples are, until the penalty holds it. Data are scaled inside as in `GAN`. The scale of U is thereby set by
-    the penalty, not by the data: exp(-U) is no calibrated density, and its temperature has to be chosen.
+    the penalty, not by the data: exp(-U) is no calibrated density, and its temperature has to be chosen. With the true
+    entropy in nats the best generator would draw from exp(-U / entropy_weight) / Z: the weight is a temperature too.
 
     Parameters
     ----------
@@ -64,7 +62,7 @@ class EnergyGAN(GAN):
         activation: str = "tanh",
         *,
         entropy: str | None = "jsd",
-        entropy_weight: float = 0.1,
+        entropy_weight: float = 0.03,
         entropy_hidden: Sequence[int] = (128, 128),
         noise_sd: float = 0.05,
         critic_hidden: Sequence[int] = (128, 128, 128),
@@ -182,14 +180,8 @@ class EnergyGAN(GAN):
         caller = self._caller("latent_chain")
         check_rng(rng, caller)
         n, steps = check_size(n, "n", caller), check_size(steps, "steps", caller)
-        if kernel not in KERNELS:
-            raise ValueError(f"{caller} got kernel={kernel!r}; choose one of {', '.join(KERNELS)}")
-        moves = KERNELS[kernel](self.latent_log_density(temperature, prior), step_size)
-        position = rng.standard_normal((n, self.latent), np.float32)
-        if moves.step_size is None:
-            moves, position = adapt(moves, position, rng, steps, progress=progress)
-        draws, _ = run_chains(moves, position, 1, rng, thin=steps, progress=progress)
-        return draws[:, 0] if draws.shape[1] else position
+        moves = named_kernel(kernel, self.latent_log_density(temperature, prior), step_size, caller)
+        return ends(moves, rng.standard_normal((n, self.latent), np.float32), steps, rng, progress)
 
     def measure_entropy(self, n: int, rng: np.random.Generator) -> Entropy:
         """The entropy of the generator from n of its samples: the exact one, and what the entropy network says.

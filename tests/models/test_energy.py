@@ -299,7 +299,7 @@ def test_annealed_starts_give_each_mode_its_share(line):
     log_prob = lambda x: np.logaddexp.reduce(terms(x), axis=1)
     shares = lambda x: np.exp(terms(x) - log_prob(x)[:, None])
     gradient = lambda x: np.sum(shares(x) * (centres - x) / sds**2, axis=1, keepdims=True)
-    starts = line._annealed((log_prob, gradient), 3000, rng(5))
+    starts = line._annealed((log_prob, gradient), 3000, rng(5), False)
     assert np.mean(starts < 0) == pytest.approx(0.5, abs=0.1)
 
 

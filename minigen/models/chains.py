@@ -1,0 +1,26 @@
+"""Chains that end in samples of a model: which kernels there are by name, and where they lead."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from ..samplers import Kernel, adapt, mala, sample, ula
+
+KERNELS = {"mala": mala, "ula": ula}
+
+
+def named_kernel(name: str, log_prob: Callable, step_size: float | None, caller: str) -> Kernel:
+    """The kernel of this name; ValueError for an unknown one and for what is wrong with the step size."""
+    if name not in KERNELS:
+        raise ValueError(f"{caller} got kernel={name!r}; choose one of {', '.join(KERNELS)}")
+    return KERNELS[name](log_prob, step_size)
+
+
+def ends(kernel: Kernel, position: np.ndarray, steps: int, rng: np.random.Generator, progress: bool) -> np.ndarray:
+    """Where chains from these positions (n, d) are after so many steps, and as many before if a step size is sought."""
+    if kernel.step_size is None:
+        kernel, position = adapt(kernel, position, rng, steps, progress=progress)
+    draws, _ = sample(kernel, position, 1, rng, thin=steps, progress=progress)
+    return draws[:, 0] if draws.shape[1] else position
