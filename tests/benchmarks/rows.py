@@ -1,4 +1,4 @@
-"""The rows of steps.py: what is computed, at which sizes, from which weights and data, and how fast it should be.
+"""The rows of steps.py and samplers.py: what is computed, how large, from which weights and data, and how fast.
 
 A row is handed to every library as plain NumPy arrays from one seeded generator, so that all do the same job. Sizes
 are (in, ..., out); weights are (out, in) as in PyTorch, drawn uniformly on +-1 / sqrt(in).
@@ -6,7 +6,7 @@ are (in, ..., out); weights are (out, in) as in PyTorch, drawn uniformly on +-1 
 
 import itertools
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -16,6 +16,8 @@ PENALTY = 0.1  # weight of the energy's squared gradient
 
 COMPILED, EAGER, FLOOR = "minigen compiled", "minigen eager", "bare products"
 TORCH, TORCH_COMPILED, JAX, AUTOGRAD = "PyTorch eager", "torch.compile", "JAX jitted", "autograd"
+TORCH_BY_HAND = "PyTorch by hand"  # the energy's gradient written out, without autograd; in the chains of samplers.py
+LEAPFROG = 10  # leapfrog steps of a proposal of HMC
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,7 @@ class Row:
     draws: tuple[tuple[str, tuple[int, ...]], ...] = ()
     free: dict[str, np.ndarray] = field(default_factory=dict)  # parameters that belong to no network
     steps: int = 1
+    gradients: int = 1  # of a step of a sampler, each with the products of `floor`
     step_size: float = 0.0
 
     def noise(self, steps):
@@ -55,7 +58,7 @@ class Row:
 
 def row(name, **size):
     """The row of this name; `size` may change what its function takes."""
-    return ROWS[name](np.random.default_rng(0), **size)
+    return {**ROWS, **CHAINS}[name](np.random.default_rng(0), **size)
 
 
 def _net(rng, sizes, activation):
@@ -182,3 +185,29 @@ def classifier(rng, batch=256):
 
 
 ROWS = {"W1": regression, "W2": gan, "W3": vae, "W4": energy, "W5": ula, "W6": mala, "W8": classifier}
+
+
+def _on_energy(name, title, draws, steps, step_size, gradients):
+    """A function that makes a row of samplers.py: the chains of W5 by another kernel, `gradients` of them a step."""
+
+    def make(rng, chains=256):
+        row = ula(rng, chains)
+        return replace(
+            row,
+            name=name,
+            title=f"{title}, {chains} chains, energy {list(row.nets['energy'].sizes)} SiLU",
+            gradients=gradients,
+            goals=_goals(1.0, 0.7),
+            draws=row.draws + (("uniform", (chains,)),) * draws,
+            steps=steps,
+            step_size=step_size,
+        )
+
+    return make
+
+
+CHAINS = {
+    "ULA": _on_energy("ULA", "100 ULA steps", 0, 100, 0.02, 1),
+    "MALA": _on_energy("MALA", "100 MALA steps", 1, 100, 0.5, 1),
+    "HMC": _on_energy("HMC", f"10 HMC steps of {LEAPFROG} leapfrog steps", 1, 10, 0.5, LEAPFROG),
+}

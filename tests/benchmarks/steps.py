@@ -29,7 +29,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from rows import COMPILED, EAGER, FLOOR, JAX, ROWS, TORCH, TORCH_COMPILED, row
+from rows import CHAINS, COMPILED, EAGER, FLOOR, JAX, ROWS, TORCH, TORCH_BY_HAND, TORCH_COMPILED, row
 from timing import cores, note_core_type
 
 FOLDER = Path(__file__).resolve().parent
@@ -93,7 +93,7 @@ def measure(peers, name, rounds, leave_out=(), **size):
         found = {}
         for worker in workers:
             for contestant in worker.contestants:
-                if contestant not in leave_out:
+                if contestant not in leave_out and (contestant != TORCH_BY_HAND or name in CHAINS):
                     try:
                         first = worker.ask("first", contestant=contestant, row=name, size=size)["seconds"]
                         results = worker.ask("check", contestant=contestant, steps=CHECKED)["results"]
@@ -104,15 +104,21 @@ def measure(peers, name, rounds, leave_out=(), **size):
             if results is not None:
                 expected = found[EAGER][2]
                 check(f"{name} {contestant}", results, expected, moves=job.steps > 1, accepts=len(job.draws) > 1)
-        times = take_turns({contestant: worker for contestant, (worker, _, _) in found.items()}, rounds)
+        times, processor = take_turns({contestant: worker for contestant, (worker, _, _) in found.items()}, rounds)
     return {
         "row": name,
         "title": job.title,
         "contestants": {
-            contestant: {**spread(seconds), "first call": found[contestant][1], "rounds": seconds.tolist()}
+            contestant: {
+                **spread(seconds),
+                "first call": found[contestant][1],
+                "processor": float(np.median(processor[contestant])),
+                "rounds": seconds.tolist(),
+            }
             for contestant, seconds in times.items()
         },
         "ratios": ratios(times, job.goals),
+        "ratios of processor time": ratios(processor, job.goals),
     }
 
 
@@ -133,7 +139,7 @@ def check(who, results, expected, moves, accepts):
 
 
 def take_turns(workers, rounds):
-    """Seconds per call of each contestant, (rounds,), the order turned round from one round to the next."""
+    """Seconds per call of each contestant, (rounds,), by the clock and of processor; the order turns round."""
     repeats = {}
     for contestant, worker in workers.items():
         worker.ask("time", contestant=contestant, repeats=WARM)
@@ -141,13 +147,13 @@ def take_turns(workers, rounds):
         while (seconds := worker.ask("time", contestant=contestant, repeats=few)["seconds"] * few) < TURN / 5:
             few = max(2 * few, int(few * TURN / 4 / max(seconds, 1e-6)))
         repeats[contestant] = max(1, round(TURN * few / seconds))
-    times = {contestant: np.empty(rounds) for contestant in workers}
+    times, processor = ({contestant: np.empty(rounds) for contestant in workers} for _ in range(2))
     for i in range(rounds):
         for contestant in list(workers)[:: 1 - 2 * (i % 2)]:
             answer = workers[contestant].ask("time", contestant=contestant, repeats=repeats[contestant])
-            times[contestant][i] = answer["seconds"]
+            times[contestant][i], processor[contestant][i] = answer["seconds"], answer["processor"]
             time.sleep(PAUSE)
-    return times
+    return times, processor
 
 
 def spread(values):

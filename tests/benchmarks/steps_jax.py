@@ -6,7 +6,7 @@ import jax
 import numpy as np
 from jax import numpy as jnp
 from jax.flatten_util import ravel_pytree
-from rows import BETAS, EPS, JAX, LR, PENALTY, SLOPE
+from rows import BETAS, EPS, JAX, LEAPFROG, LR, PENALTY, SLOPE
 from timing import cores
 from worker import Job, serve
 
@@ -88,9 +88,11 @@ def ula(p, h, x, noise):
 
 
 def mala_start(p, z):
-    """Potential U(G(z)) + |z|^2 / 2 of each chain at z and its gradient: the state (z, potential, gradient)."""
+    """The state of the chains: z, the potential U(G(z)) + |z|^2 / 2 or U(z), its gradient."""
 
     def potential(z):
+        if "generator" not in p:
+            return mlp(p["energy"], z, "silu")[:, 0]
         return mlp(p["energy"], mlp(p["generator"], z, "relu"), "silu")[:, 0] + 0.5 * jnp.sum(z**2, axis=1)
 
     values, back = jax.vjp(potential, z)
@@ -102,7 +104,26 @@ def mala(p, h, z, potential, gradient, noise, uniform):
     there = 0.5 * jnp.sum(noise**2, axis=1)  # -log q(proposal | z) up to a constant
     back = jnp.sum((z - proposal + h * new_gradient) ** 2, axis=1) / (4 * h)
     accepted = jnp.log1p(-uniform) < potential - new_potential + there - back
-    rows = accepted[:, None]
+    return chosen(accepted, (proposal, new_potential, new_gradient), (z, potential, gradient))
+
+
+def hmc(p, h, x, potential, gradient, noise, uniform):
+    def leap(phase, _):
+        y, momentum, _, slope = phase
+        momentum = momentum - h / 2 * slope
+        y, value, slope = mala_start(p, y + h * momentum)
+        return (y, momentum - h / 2 * slope, value, slope), None
+
+    (y, momentum, new_potential, new_gradient), _ = jax.lax.scan(leap, (x, noise, potential, gradient), length=LEAPFROG)
+    kinetic = 0.5 * jnp.sum(momentum**2 - noise**2, axis=1)
+    accepted = jnp.log1p(-uniform) < potential - new_potential - kinetic
+    return chosen(accepted, (y, new_potential, new_gradient), (x, potential, gradient))
+
+
+def chosen(accepted, new, old):
+    """The new state of the chains that accepted, the old one of the others."""
+    (z, potential, gradient), rows = old, accepted[:, None]
+    proposal, new_potential, new_gradient = new
     return (
         jnp.where(rows, proposal, z),
         jnp.where(accepted, new_potential, potential),
@@ -110,7 +131,11 @@ def mala(p, h, z, potential, gradient, noise, uniform):
     )
 
 
-SAMPLERS = {"W5": (ula_start, ula), "W6": (mala_start, mala)}
+SAMPLERS = {
+    **{name: (ula_start, ula) for name in ("W5", "ULA")},
+    **{name: (mala_start, mala) for name in ("W6", "MALA")},
+    "HMC": (mala_start, hmc),
+}
 
 
 def adam(t, p, g, mean, square):

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numba
 import numpy as np
 import timing
-from rows import BETAS, COMPILED, EAGER, EPS, FLOOR, LR, PENALTY, SLOPE
+from rows import BETAS, COMPILED, EAGER, EPS, FLOOR, LEAPFROG, LR, PENALTY, SLOPE
 from worker import Job, serve
 
 import minigen
@@ -64,6 +64,14 @@ def ula(nets, step_size, compile):
     return samplers.ula(samplers.from_energy(nets.energy), step_size, compile=compile)
 
 
+def mala_on_energy(nets, step_size, compile):
+    return samplers.mala(samplers.from_energy(nets.energy), step_size, compile=compile)
+
+
+def hmc(nets, step_size, compile):
+    return samplers.hmc(samplers.from_energy(nets.energy), step_size, leapfrog_steps=LEAPFROG, compile=compile)
+
+
 def mala(nets, step_size, compile):
     def log_prob(z):
         return -nets.energy(nets.generator(z))[:, 0] - 0.5 * ops.sum(ops.square(z), axis=1)
@@ -71,7 +79,7 @@ def mala(nets, step_size, compile):
     return samplers.mala(log_prob, step_size, compile=compile)
 
 
-KERNELS = {"W5": ula, "W6": mala}
+KERNELS = {"W5": ula, "W6": mala, "ULA": ula, "MALA": mala_on_energy, "HMC": hmc}
 
 
 class Together(nn.Module):
@@ -165,7 +173,7 @@ def job(row, compiled):
 
 def floor(row):
     once = timing.bare([pair for chain in row.floor for pair in timing.products(*chain)])
-    return Job(lambda: None, lambda: [once() for _ in range(row.steps)])
+    return Job(lambda: None, lambda: [once() for _ in range(row.steps * row.gradients)])
 
 
 if __name__ == "__main__":

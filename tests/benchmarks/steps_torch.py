@@ -9,7 +9,7 @@ import os
 import tempfile
 
 import torch
-from rows import BETAS, EPS, LR, PENALTY, SLOPE, TORCH, TORCH_COMPILED
+from rows import BETAS, EPS, LEAPFROG, LR, PENALTY, SLOPE, TORCH, TORCH_BY_HAND, TORCH_COMPILED
 from torch import nn
 from torch.func import functional_call, grad_and_value, vjp
 from torch.nn import functional as F
@@ -91,12 +91,30 @@ def slope_traced(function, x):
     return values, back(torch.ones_like(values))[0]
 
 
+@torch.no_grad()
+def slope_by_hand(function, x):
+    """The same for a SiLU network with one output, its gradient written out."""
+    *hidden, last = (layer for layer in function if isinstance(layer, nn.Linear))
+    zs, sigmoids = [], []
+    for layer in hidden:
+        zs.append(torch.addmm(layer.bias, x, layer.weight.T))
+        sigmoids.append(torch.sigmoid(zs[-1]))
+        x = zs[-1] * sigmoids[-1]
+    values, gradient = torch.addmm(last.bias, x, last.weight.T), last.weight
+    for layer, z, s in zip(hidden[::-1], zs[::-1], sigmoids[::-1]):
+        gradient = (gradient * s * (1 + z * (1 - s))) @ layer.weight
+    return values, gradient
+
+
 def ula(nets, slope, h, x, noise):
     return (x - h * slope(nets.energy, x)[1] + math.sqrt(2 * h) * noise,)
 
 
 def mala_start(nets, slope, z):
-    """The state of the chains: z, the potential U(G(z)) + |z|^2 / 2, its gradient."""
+    """The state of the chains: z, the potential U(G(z)) + |z|^2 / 2 or U(z), its gradient."""
+    if not hasattr(nets, "generator"):
+        values, gradient = slope(nets.energy, z)
+        return z, values.squeeze(1), gradient
     return z, *slope(lambda z: nets.energy(nets.generator(z)).squeeze(1) + 0.5 * (z**2).sum(dim=1), z)
 
 
@@ -105,7 +123,23 @@ def mala(nets, slope, h, z, potential, gradient, noise, uniform):
     there = 0.5 * (noise**2).sum(dim=1)  # -log q(proposal | z) up to a constant
     back = ((z - proposal + h * new_gradient) ** 2).sum(dim=1) / (4 * h)
     accepted = torch.log1p(-uniform) < potential - new_potential + there - back
-    rows = accepted[:, None]
+    return chosen(accepted, (proposal, new_potential, new_gradient), (z, potential, gradient))
+
+
+def hmc(nets, slope, h, x, potential, gradient, noise, uniform):
+    y, momentum = x, noise - h / 2 * gradient
+    for i in range(LEAPFROG):
+        y, new_potential, new_gradient = mala_start(nets, slope, y + h * momentum)
+        momentum = momentum - (h if i < LEAPFROG - 1 else h / 2) * new_gradient
+    kinetic = 0.5 * (momentum**2 - noise**2).sum(dim=1)
+    accepted = torch.log1p(-uniform) < potential - new_potential - kinetic
+    return chosen(accepted, (y, new_potential, new_gradient), (x, potential, gradient))
+
+
+def chosen(accepted, new, old):
+    """The new state of the chains that accepted, the old one of the others."""
+    (z, potential, gradient), rows = old, accepted[:, None]
+    proposal, new_potential, new_gradient = new
     return (
         torch.where(rows, proposal, z),
         torch.where(accepted, new_potential, potential),
@@ -113,7 +147,11 @@ def mala(nets, slope, h, z, potential, gradient, noise, uniform):
     )
 
 
-SAMPLERS = {"W5": (ula_start, ula), "W6": (mala_start, mala)}
+SAMPLERS = {
+    **{name: (ula_start, ula) for name in ("W5", "ULA")},
+    **{name: (mala_start, mala) for name in ("W6", "MALA")},
+    "HMC": (mala_start, hmc),
+}
 ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU, "silu": nn.SiLU, "leaky_relu": lambda: nn.LeakyReLU(SLOPE)}
 
 
@@ -261,10 +299,14 @@ def compiled(row):
     return training_compiled(row) if row.name in LOSSES else sampling(row, slope_traced, torch.compile)
 
 
+def by_hand(row):
+    return sampling(row, slope_by_hand, lambda function: function)
+
+
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as folder:
         os.environ["TORCHINDUCTOR_CACHE_DIR"] = folder  # an empty cache: the first call is to compile
         serve(
-            {TORCH: eager, TORCH_COMPILED: compiled},
+            {TORCH: eager, TORCH_COMPILED: compiled, TORCH_BY_HAND: by_hand},
             {"PyTorch": torch.__version__, "threads": torch.get_num_threads()},
         )
