@@ -19,6 +19,7 @@ from .kernel import Info, Kernel
 
 Schedule = Callable[[int], float]
 FIRST_STEP = 0.1  # where adaptation begins when no step size was given
+FARTHEST = 1e30  # the factor from there at which it gives up
 
 
 def sample(
@@ -133,14 +134,24 @@ class DualAveraging:
 
     def __init__(self, step_size: float, target: float):
         self.target, self.step_size, self.average = target, step_size, step_size
-        self._towards, self._count, self._error = math.log(10 * step_size), 0, 0.0  # mu, m, H of the paper
+        self._first, self._towards = step_size, math.log(10 * step_size)  # the latter is mu of the paper,
+        self._count, self._error = 0, 0.0  # these are m and H
 
     def update(self, acceptance_rate: float) -> None:
-        """Take the mean acceptance rate of a step with `step_size` into account."""
+        """Take the mean acceptance rate of a step with `step_size` into account.
+
+        Raises ValueError when the search leads nowhere, as where the density is the same everywhere.
+        """
         self._count += 1
         m, gamma, t0, kappa = self._count, 0.05, 10, 0.75
         self._error += (self.target - acceptance_rate - self._error) / (m + t0)
         log_step = self._towards - math.sqrt(m) / gamma * self._error
+        if abs(log_step - math.log(self._first)) > math.log(FARTHEST):
+            found = "every step is accepted, however large" if log_step > self._towards else "no step is, however small"
+            raise ValueError(
+                f"the search for a step size has come from {self._first:.3g} to {self.step_size:.3g}: {found}; is the "
+                "density flat, or log_prob not that of a density? With a step_size of your own nothing is searched"
+            )
         weight = m**-kappa
         self.average = math.exp(weight * log_step + (1 - weight) * math.log(self.average))
         self.step_size = math.exp(log_step)

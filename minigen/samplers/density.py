@@ -70,7 +70,10 @@ class Density:
 
     def _of_pair(self, which: int, position):
         name, shape = (("log_prob", position.shape[:1]), ("the gradient", position.shape))[which]
-        values = np.asarray(self._pair[which](position), position.dtype)
+        values = np.asarray(self._pair[which](position))
+        if values.dtype.kind == "c":
+            raise TypeError(f"{self.caller}: {name} gave complex numbers; expected real ones")
+        values = values.astype(position.dtype, copy=False)
         self._check_shape(name, values, position, shape)
         return values.reshape(shape)
 

@@ -113,6 +113,21 @@ def test_sampling_adapts_in_the_warmup_only():
     np.testing.assert_array_equal(fixed, same[:, 50:])  # a step size that is given stays
 
 
+@pytest.mark.parametrize("make", [random_walk, mala, hmc])
+def test_a_flat_density_has_no_step_size(make):
+    flat = (lambda x: np.zeros(len(x), x.dtype), np.zeros_like)
+    for dtype in (np.float32, np.float64):
+        with pytest.raises(ValueError, match="every step is accepted, however large; is the density flat"):
+            adapt(make(flat), np.zeros((4, 2), dtype), np.random.default_rng(0), 20_000, progress=False)
+
+
+def test_a_density_that_accepts_nothing_has_no_step_size():
+    search = DualAveraging(0.1, 0.8)
+    with pytest.raises(ValueError, match=r"from 0\.1 to .*no step is, however small"):
+        for _ in range(20_000):
+            search.update(0.0)
+
+
 def test_dual_averaging_solves_an_equation():
     for first in (1e-4, 1.0, 1e4):
         search = DualAveraging(first, target=0.6)

@@ -274,6 +274,7 @@ BAD_DENSITIES = [
     (lambda x: 1.0, TypeError, "gave a float"),
     ((lambda x: x.sum(1), lambda x: x.sum(1)), ValueError, r"the gradient gave shape \(7,\)"),
     ((lambda x: x, lambda x: x), ValueError, r"log_prob gave shape \(7, 3\)"),
+    ((lambda x: x[:, 0] + 1j, lambda x: x), TypeError, "log_prob gave complex numbers"),
     ((lambda x: None, lambda x: x), ValueError, r"log_prob gave shape \(\)"),
     ((lambda x: x.sum(1), None), ValueError, "needs the gradient"),
     ((lambda x: x.sum(1),), TypeError, "pair of functions"),
