@@ -230,13 +230,14 @@ def overview(
     dots : the generators drawn as dots, and their residuals as rings
     """
     across = 4
-    down = math.ceil((len(theta) + 1) / across)
-    panels_height, board_height = 1.95 * down + 0.2, 0.27 * (len(theta) + 2.5) + 0.19 * len(notes)
+    # The key to the colours takes a free cell, or a low row of its own where there is none.
+    heights = [1.0] * math.ceil(len(theta) / across) + [0.4] * (len(theta) % across == 0)
+    panels_height, board_height = 1.95 * sum(heights) + 0.2, 0.27 * (len(theta) + 2.5) + 0.19 * len(notes)
     with style():
         figure = Figure(figsize=(9.6, panels_height + board_height + 0.5), layout="constrained")
         figure.suptitle(title, x=0.008, ha="left", fontsize=13, fontweight="bold")
         panels, board = figure.subfigures(2, 1, height_ratios=(panels_height, board_height), hspace=0.02)
-        grid = panels.subplots(down, across, squeeze=False)
+        grid = panels.subplots(len(heights), across, squeeze=False, height_ratios=heights)
         for cell, (ax, (name, angles)) in enumerate(zip(grid.flat, theta.items())):
             shown = 8 if name in dots else 25
             draw_trajectories(ax, t, angles[:shown], shade[name][:shown], dots=name in dots)
@@ -253,11 +254,17 @@ def overview(
                 ax.tick_params(labelbottom=False)
         for ax in grid.flat[len(theta) :]:
             ax.axis("off")
-        key = grid.flat[len(theta)]
-        text = {"ha": "center", "va": "center", "transform": key.transAxes}
-        key.text(0.5, 0.75, "a line's colour is\nthe $g/L$ fitted to it", **text)
-        place = {"cax": key.inset_axes((0.08, 0.46, 0.84, 0.08)), "orientation": "horizontal"}
-        draw_shade_bar(panels, place, r"$g/L$ (1/s$^2$)" + "\nlong rods to short ones")
+        if len(theta) % across:
+            key, gap = grid.flat[len(theta)], "\n"
+            bar, x, y = (0.08, 0.46, 0.84, 0.08), 0.5, 0.75
+        else:
+            key, gap = panels.add_subplot(grid[0, 0].get_gridspec()[-1, :]), " "
+            bar, x, y = (0.4, 0.55, 0.3, 0.2), 0.2, 0.6
+            key.axis("off")
+        explained = f"a line's colour is{gap}the $g/L$ fitted to it"
+        key.text(x, y, explained, ha="center", va="center", transform=key.transAxes)
+        place = {"cax": key.inset_axes(bar), "orientation": "horizontal"}
+        draw_shade_bar(panels, place, rf"$g/L$ (1/s$^2$),{gap}long rods to short ones")
         draw_scoreboard(board.add_axes((0.006, 0.01, 0.988, 0.98)), list(theta), residual, columns, notes, dots)
     return figure
 

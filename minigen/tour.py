@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import textwrap
 import time
 from collections.abc import Callable
@@ -30,6 +31,9 @@ PENALISED = {"critic_hidden": (512,), "r1": 0.1}  # the critics of the two GANs
 CLIPPED = {"critic_hidden": (128, 128, 128), "loss": "wasserstein", "clip": 0.001, "critic_steps": 5}
 # Adam with beta1 = 0 is RMSprop, but for a correction of the first steps.
 CLIPPED |= {"betas": (0.0, 0.99), "lr": 5e-5, "cosine_decay": False}
+ENERGY = {"critic_hidden": (512,), "r1": 10.0, "critic_steps": 1, "entropy_weight": 0.01, "entropy_hidden": (128,)}
+ENERGY |= {"betas": (0.0, 0.9), "lr": 1e-3, "batch_size": 64}
+CHAIN = 100  # steps of each latent chain, and as many before them to find its step size
 
 
 class Data(NamedTuple):
@@ -58,14 +62,16 @@ class Row(NamedTuple):
     `data.held_out` has, at the times `data.train.t`. All its randomness comes from `rng`; `progress` is handed on to
     `fit`. `given` says in a few words what the generator had to learn from. `model` asks for its time and a figure of
     its own; `noisy` says that the samples carry observation noise, so that their neighbours are sought among the
-    observations.
+    observations. `learn` is for rows that share a model: `learn(data, rng, quick, progress)` trains it, once for all
+    rows with the same `learn`, and `generate` is given it as a fifth argument.
     """
 
     name: str
     given: str
-    generate: Callable[[Data, np.random.Generator, bool, bool | None], Samples]
+    generate: Callable[..., Samples]
     model: bool = True
     noisy: bool = False
+    learn: Callable[[Data, np.random.Generator, bool, bool | None], object] | None = None
 
 
 class Result(NamedTuple):
@@ -114,6 +120,30 @@ def gan(data, rng, quick, progress, steps: int = 12_000) -> Samples:
     return _play(PENALISED, 1500 if quick else steps, data, rng, progress)
 
 
+def learn_energy_gan(data, rng, quick, progress, steps: int = 12_000, latent: int = 128):
+    """A generator, its critic as an energy, and a network that sees its entropy (Kumar et al., 2019)."""
+    from .models import EnergyGAN
+
+    model = EnergyGAN(latent, (128, 128), "silu", steps=1500 if quick else steps, **ENERGY)
+    return _finished(model.fit(data.train.theta, rng=rng, progress=progress))
+
+
+def energy_gan(data, rng, quick, progress, model) -> Samples:
+    """A GAN whose critic is an energy, and whose generator is paid for entropy. It draws the noise, too."""
+    return Samples(model.sample(len(data.held_out), rng))
+
+
+def energy_gan_mala(data, rng, quick, progress, model) -> Samples:
+    """The same, from latents that have walked towards low energy: a chain with density N(z) exp(-U(G(z)) / T).
+
+    The penalty sets the scale of the energy, and so T has to be found: from training data, by likelihood.
+    """
+    n = len(data.held_out)
+    temperature = model.likeliest_temperature(data.train.theta, 4 * n, rng)
+    Z = model.latent_chain(n, rng, steps=CHAIN, temperature=temperature, progress=False)
+    return Samples(model.generate(Z))
+
+
 def vae(data, rng, quick, progress, beta: float = 1.0) -> Samples:
     """A network that is shown nothing but noisy trajectories. Judged by the mean of its decoder."""
     from .models import VAE
@@ -141,6 +171,8 @@ ROWS = [
     Row("probabilistic regressor", "noisy angles and factors", probabilistic_regressor),
     Row("clipped WGAN", "noisy angles only", clipped_wgan, noisy=True),
     Row("GAN", "noisy angles only", gan, noisy=True),
+    Row("energy GAN", "noisy angles only", energy_gan, noisy=True, learn=learn_energy_gan),
+    Row("energy GAN + MALA", "that energy GAN", energy_gan_mala, noisy=True, learn=learn_energy_gan),
     Row("VAE", "noisy angles only", vae),
     Row("VAE beta 10", "noisy angles only", vae_beta_10),
     Row("shuffled control", "each moment by itself", shuffled, model=False),
@@ -172,12 +204,10 @@ def run(out: str | os.PathLike, *, seed: int = 0, quick: bool = False, progress:
 
         data = stage("data", make_data, np.random.default_rng(seed), quick)
         stage("kernels (the first time: compile)", warm_up, data)
-        results = []
+        results, learned = [], {}
         for row in ROWS:
-            # Seeded by its name, so that a new row leaves the others as they are.
-            rng = np.random.default_rng([seed, *row.name.encode()])
             began = time.perf_counter()
-            samples = stage(row.name, row.generate, data, rng, quick, progress)
+            samples = stage(row.name, generate, row, data, seed, quick, progress, learned)
             seconds = time.perf_counter() - began
             results.append(stage(f"{row.name}: scores", judge, row, samples, data, seconds))
         for result in results:
@@ -189,6 +219,17 @@ def run(out: str | os.PathLike, *, seed: int = 0, quick: bool = False, progress:
     text = json.dumps(scores, indent=2, allow_nan=False) + "\n"
     write_whole(out / "scoreboard.json", text.encode())
     return scores
+
+
+def generate(row: Row, data: Data, seed: int, quick: bool, progress: bool | None, learned: dict) -> Samples:
+    """The samples of a row; the models that rows share are kept in `learned`, by what trains them."""
+    # Seeded by its name, so that a new row leaves the others as they are.
+    rng = np.random.default_rng([seed, *row.name.encode()])
+    if row.learn is None:
+        return row.generate(data, rng, quick, progress)
+    if row.learn not in learned:
+        learned[row.learn] = row.learn(data, np.random.default_rng([seed, *b"shared"]), quick, progress)
+    return row.generate(data, rng, quick, progress, learned[row.learn])
 
 
 def table(scores: dict, width: int = 80) -> str:
@@ -262,10 +303,11 @@ def _inputs(data: PendulumTrajectories) -> np.ndarray:
     return np.column_stack([np.tile(data.t, len(data)), np.repeat(factors, data.t.size, axis=0)])
 
 
-def _finished(model) -> None:
-    """`fit` ends early and quietly on Ctrl-C; the tour ends with it."""
+def _finished(model):
+    """The model, if its training was done: `fit` ends early and quietly on Ctrl-C, and the tour ends with it."""
     if model.history_.stopped == "interrupt":
         raise KeyboardInterrupt
+    return model
 
 
 def warm_up(data: Data) -> None:
@@ -280,6 +322,8 @@ def warm_up(data: Data) -> None:
     _finished(VAE(steps=1).fit(few.theta, rng=rng, progress=False))
     for critic in (PENALISED, CLIPPED):
         _play(critic, 1, Data(few, few, few), rng, progress=False)
+    few = Data(few, few, few)
+    energy_gan_mala(few, rng, True, False, learn_energy_gan(few, rng, False, False, steps=1))
 
 
 def judge(row: Row, samples: Samples, data: Data, seconds: float) -> Result:
@@ -368,7 +412,7 @@ def _save_portrait(result: Result, data: Data, out: Path) -> None:
         data_noise_sd=data_noise_sd,
         noisy=row.noisy,
     )
-    plots.save(figure, out / f"{row.name.replace(' ', '_').lower()}.png")
+    plots.save(figure, out / f"{re.sub(r'[^a-z0-9]+', '_', row.name.lower())}.png")
 
 
 def scatter(theta: np.ndarray, t: np.ndarray) -> np.ndarray:

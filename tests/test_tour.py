@@ -13,7 +13,8 @@ import pytest
 
 from minigen import tour
 
-MODELS = ("physicist", "regressor", "probabilistic_regressor", "clipped_wgan", "gan", "vae", "vae_beta_10")
+MODELS = ("physicist", "regressor", "probabilistic_regressor", "clipped_wgan", "gan", "energy_gan")
+MODELS += ("energy_gan_mala", "vae", "vae_beta_10")
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +70,9 @@ def test_scores_order_the_generators_as_they_must(quick, rows):
     assert residual["GAN"] == pytest.approx(residual["data, as observed"], rel=0.25)
     assert rows["GAN"]["neighbour_ratio"] == pytest.approx(1, abs=0.15)
     assert rows["GAN"]["factor_ks_mean"] < 0.5 * rows["clipped WGAN"]["factor_ks_mean"]
+    for name in ("energy GAN", "energy GAN + MALA"):
+        assert 0.5 * residual["data, as observed"] < residual[name] < 1.25 * residual["data, as observed"]
+        assert rows[name]["factor_ks_mean"] < rows["clipped WGAN"]["factor_ks_mean"]
     for name in ("data, true motion", "data, as observed", "physicist"):
         assert rows[name]["neighbour_ratio"] == pytest.approx(1, abs=0.15)
         assert rows[name]["factor_ks_mean"] < quick[1]["factor_ks_chance"]
@@ -117,6 +121,17 @@ def test_a_new_row_is_one_function_and_may_fail_to_be_a_pendulum(tmp_path, monke
     assert "no fit" in tour.table(scores)
     assert json.loads((tmp_path / "scoreboard.json").read_text())["rows"] == scores["rows"]
     assert {path.name for path in tmp_path.iterdir()} == {"scoreboard.json", "overview.png", "half_lost.png"}
+
+
+def test_rows_with_the_same_training_share_it_and_each_alone_gives_the_same():
+    data = tour.make_data(np.random.default_rng(0), quick=True)
+    both = [row for row in tour.ROWS if row.learn is tour.learn_energy_gan]
+    learned = {}
+    together = [tour.generate(row, data, 5, True, False, learned).theta for row in both]
+    assert len(both) == 2 and len(learned) == 1
+    alone = tour.generate(both[1], data, 5, True, False, {}).theta
+    np.testing.assert_array_equal(alone, together[1])
+    assert not np.allclose(together[0], together[1])
 
 
 def test_interrupt_during_training_ends_the_tour(tmp_path, monkeypatch):

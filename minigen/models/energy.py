@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -185,6 +186,17 @@ class EnergyModel:
         """-grad U = grad log p at each row of X, (n, d), per data unit."""
         x = tensor(self._unit(X, "EnergyModel.score()"), requires_grad=True)
         return -grad(ops.sum(values(self.network_, x)), x).data / self.scale_.sd
+
+    def log_density(self, temperature: float = 1.0) -> Callable:
+        """log p of points (n, d) in data units up to a constant, -U(x) / T: for `samplers.mala` and its like.
+
+        A function of float32 tensors, of the weights as they are at the call.
+        """
+        self._check_fitted()
+        beta = 1 / check_positive(temperature, "temperature", "EnergyModel.log_density()")
+        network = copy.deepcopy(self.network_)
+        mean, sd = (np.asarray(number, np.float32) for number in self.scale_)
+        return lambda x: ops.multiply(network(ops.divide(ops.subtract(x, mean), sd)), np.float32(-beta))
 
     def grid(self, bounds: Sequence[tuple[float, float]] | None = None, cells: int = 512) -> GridIntegral:
         """log Z and log p on a grid in data units, for one or two features; see `samplers.log_Z_on_grid`.

@@ -183,6 +183,14 @@ class EnergyGAN(GAN):
         moves = named_kernel(kernel, self.latent_log_density(temperature, prior), step_size, caller)
         return ends(moves, rng.standard_normal((n, self.latent), np.float32), steps, rng, progress)
 
+    def likeliest_temperature(self, X, n: int, rng: np.random.Generator) -> float:
+        """The temperature for `latent_chain` at which X (m, d) are likeliest, found from n samples of the generator.
+
+        Best from data that the training has not seen: the energy of what it has seen may be too low. It weighs samples
+        by one number; what else is wrong with them, such as the shares of modes, may become worse.
+        """
+        return likeliest_temperature(self.energy(X), self.energy(self.sample(n, rng)))
+
     def measure_entropy(self, n: int, rng: np.random.Generator) -> Entropy:
         """The entropy of the generator from n of its samples: the exact one, and what the entropy network says.
 
@@ -204,6 +212,22 @@ class EnergyGAN(GAN):
             x = x + np.float32(self.noise_sd) * rng.standard_normal(x.shape, np.float32)
             estimate = self.entropy_.information(x, Z) + noise_entropy(d, self.noise_sd) + log_units
         return Entropy(exact, error, estimate)
+
+
+def likeliest_temperature(at_data: np.ndarray, at_samples: np.ndarray) -> float:
+    """The T > 0 for which data are likeliest under q(x) exp(-U(x) / T) / Z, given U at data and at samples of q.
+
+    Where the likelihood is greatest the mean energy under that density, found by weighting the samples, is that of the
+    data. Data of higher energy than the samples ask for no T at all; they get a very high one, which changes nothing.
+    """
+    unit = float(np.std(at_samples)) or 1.0
+    excess = (np.asarray(at_samples, np.float64) - np.mean(at_data, dtype=np.float64)) / unit
+    low, high = 1e-3, 10.0  # 1 / T, per SD of the energy
+    for _ in range(40):
+        middle = (low + high) / 2
+        weights = np.exp(-middle * (excess - excess.min()))
+        low, high = (middle, high) if weights @ excess > 0 else (low, middle)
+    return unit / low
 
 
 class _EnergyGame(Game):

@@ -1,10 +1,11 @@
 """How do minigen's generators of pendulum trajectories compare, with and without noise in what they learn from?
 
-    python tests/benchmarks/pendulum_scoreboard.py [--seeds 5] [--quick]
+    python tests/benchmarks/pendulum_scoreboard.py [--seeds 5] [--quick] [--rows GAN "energy GAN"]
 
-Trains the tour's rows on 4000 trajectories in the 100-step view, the GAN for longer than the tour has time for, and
+Trains the tour's rows on 4000 trajectories in the 100-step view, the GANs for longer than the tour has time for, and
 prints the same yardsticks: means over the seeds, with the SD from seed to seed. For noisy data it also prints how far
 each generator's noisy samples lie from the nearest pendulum, at several times: a GAN draws the noise with the motion.
+The seconds of "energy GAN + MALA" are those of its chains.
 """
 
 import argparse
@@ -16,25 +17,27 @@ import time
 import numpy as np
 
 GAN_STEPS = 20_000
-ROWS = ("data, true motion", "data, as observed", "shuffled control", "regressor", "clipped WGAN", "GAN", "VAE")
-ROWS += ("VAE beta 10",)
+ROWS = ("data, true motion", "data, as observed", "shuffled control", "regressor", "clipped WGAN", "GAN")
+ROWS += ("energy GAN", "energy GAN + MALA", "VAE", "VAE beta 10")
 GOAL = 0.02  # rad; for the GAN's median residual without noise
 
 
-def measure(noise, seed, quick):
+def measure(noise, seed, quick, names=ROWS):
     """By row: its numbers; and for noisy data (residual, SD in each second) of samples with their noise."""
     from minigen import metrics, tour
 
     data = tour.make_data(np.random.default_rng(seed), quick, noise)
     by_name = {row.name: row for row in tour.ROWS}
     by_name["GAN"] = by_name["GAN"]._replace(generate=functools.partial(tour.gan, steps=GAN_STEPS))
-    numbers, noises = {}, {}
-    for name in ROWS:
+    learn = functools.partial(tour.learn_energy_gan, steps=GAN_STEPS)
+    by_name |= {name: by_name[name]._replace(learn=learn) for name in ("energy GAN", "energy GAN + MALA")}
+    numbers, noises, learned = {}, {}, {}
+    for name in names:
         if name == "data, as observed" and not noise:
             continue  # the same as the row before
-        row, rng = by_name[name], np.random.default_rng([seed, *name.encode()])
+        row, rng = by_name[name], np.random.default_rng(seed)
         start = time.process_time()
-        samples = row.generate(data, rng, quick, False)
+        samples = tour.generate(row, data, seed, quick, False, learned)
         seconds = time.process_time() - start
         result = tour.judge(row, samples, data, seconds)
         low, median, high = np.percentile(result.fit.residual, (10, 50, 90))
@@ -80,6 +83,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--quick", action="store_true", help="less data and fewer steps")
+    parser.add_argument("--rows", nargs="+", default=ROWS, choices=ROWS, metavar="ROW", help="only these, by name")
     arguments = parser.parse_args()
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from minigen import blas, tour
@@ -88,12 +92,12 @@ def main():
         tour.warm_up(tour.make_data(np.random.default_rng(0), quick=True))
         for title, noise in (("noise-free", False), ("noisy", tour.NOISE)):
             print(f"\n{title} training data", flush=True)
-            both = [measure(noise, seed, arguments.quick) for seed in range(arguments.seeds)]
+            both = [measure(noise, seed, arguments.quick, arguments.rows) for seed in range(arguments.seeds)]
             numbers, noises = ([each[k] for each in both] for k in (0, 1))
             print_scores(numbers)
             if noise:
                 print_noise(noises, tour.make_data(np.random.default_rng(0), True).train.t)
-            elif not arguments.quick:
+            elif not arguments.quick and {"GAN", "VAE", "VAE beta 10"} <= set(arguments.rows):
                 medians = {name: [each[name][0] for each in numbers] for name in ("GAN", "VAE", "VAE beta 10")}
                 worst = max(medians["GAN"])
                 print(f"\n  the GAN's largest median residual {worst:.4f} rad (goal: at most {GOAL}: ", end="")

@@ -9,7 +9,7 @@ import pytest
 from minigen import divergences, nn, ops, tape, targets
 from minigen.models import EnergyModel, phases
 from minigen.models.energy import METHODS
-from minigen.samplers import log_Z_on_grid, mala, ula
+from minigen.samplers import check_gradient, log_Z_on_grid, mala, ula
 
 
 def rng(seed=0):
@@ -290,6 +290,13 @@ def test_samples_in_two_dimensions_are_those_of_the_grid(contrastive):
     assert divergences.energy_distance(draws, exact[0]) < 3 * alike
     gauss = draws.mean(axis=0) + draws.std(axis=0) * rng(6).standard_normal((1500, 2))
     assert divergences.energy_distance(gauss, exact[0]) > 3 * alike  # which a Gaussian of their moments would not pass
+
+
+def test_the_density_in_data_units_is_minus_the_energy_over_the_temperature(contrastive):
+    X = MOONS.sample(6, rng()).astype(np.float32)
+    density = contrastive.log_density(0.5)
+    np.testing.assert_allclose(density(tape.tensor(X)).data, -2 * contrastive.energy(X), rtol=1e-4, atol=1e-4)
+    check_gradient(density, X, rng())
 
 
 def test_annealed_starts_give_each_mode_its_share(line):

@@ -8,7 +8,7 @@ from test_gan import Twin
 
 from minigen import metrics, samplers, targets, tensor
 from minigen.models import GAN, EnergyGAN
-from minigen.models.energy_gan import _EnergyGame
+from minigen.models.energy_gan import _EnergyGame, likeliest_temperature
 from minigen.models.entropy import ENTROPIES, exact_entropy
 
 EACH = pytest.mark.parametrize("entropy", [None, *ENTROPIES])
@@ -226,6 +226,22 @@ def test_without_the_prior_the_chain_goes_where_the_generator_never_learned():
         for prior in (True, False)
     ]
     assert far[0] < 2 and far[1] > 5
+
+
+def test_likeliest_temperature_is_that_by_which_the_data_were_drawn():
+    # Samples from N(0, 1) and U = 3 x: exp(-U / T) moves their mean to -3 / T.
+    dice = rng()
+    at_samples = 3 * dice.standard_normal(200_000)
+    for mean in (-0.2, -0.5, -1.0):
+        found = likeliest_temperature(3 * (dice.standard_normal(200_000) + mean) + 7, at_samples + 7)
+        assert found == pytest.approx(-3 / mean, rel=0.05)
+    assert likeliest_temperature(at_samples + 1, at_samples) > 1000  # such data ask for no T
+    assert np.isfinite(likeliest_temperature(np.zeros(3), np.zeros(3)))
+
+
+def test_the_models_likeliest_temperature_is_that_of_its_energies():
+    found = MODEL.likeliest_temperature(table(), 500, rng(7))
+    assert found == likeliest_temperature(MODEL.energy(table()), MODEL.energy(MODEL.sample(500, rng(7))))
 
 
 def test_truncation_and_temperature_shape_the_latents():
