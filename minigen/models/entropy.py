@@ -6,9 +6,11 @@ x = G(z), which nobody can read off samples in many dimensions. But where x is G
     H(x) = I(x, z) + H(x | z) = I(x, z) + d log(noise_sd sqrt(2 pi e)),
 
 so that entropy is the mutual information of x and z up to a constant, and a network that sees both can bound it from
-below. The noise is needed: without it z can be told from x exactly, I(x, z) is infinite however little space the
-samples take, and the networks see almost nothing of it (Kumar et al., 2019, "Maximum entropy generators for
-energy-based models", leave it out).
+below. The noise is needed: without it z can be told from x exactly, and I(x, z) is infinite however little space the
+samples take. What a network finds then depends on the unit of x, and in units of its SD says nothing of the volume.
+With noise the estimates put generators in order; as nats they are too low, the more so the larger the information.
+
+Kumar et al. (2019), "Maximum entropy generators for energy-based models", without the noise.
 """
 
 from __future__ import annotations

@@ -71,6 +71,18 @@ def gan(**settings):
     return of
 
 
+def energy_gan(**settings):
+    def of(X):
+        sizes = {"critic_hidden": (8,), "entropy_hidden": (8,), "steps": 20, "batch_size": 8}
+        model = models.EnergyGAN(1, (8,), **sizes, **settings).fit(X, rng=rng())
+        z = model.latent_chain(9, rng(), steps=3, temperature=0.1, progress=False)
+        entropy = [number for number in model.measure_entropy(9, rng()) if number is not None]
+        found = [model.sample(9, rng()), model.energy(X), model.score(X), z, model.generate(z), *entropy]
+        return *found, model.history_.generator_loss, model.likeliest_temperature(X, 9, rng())
+
+    return of
+
+
 def vae(**settings):
     def of(X):
         model = models.VAE(2, **SMALL, **settings).fit(X, rng=rng())
@@ -109,6 +121,9 @@ MODELS = {
     "GAN": gan(),
     "GAN with r1": gan(loss="wasserstein", r1=0.1),
     "GAN with gp": gan(loss="wasserstein", gp=1.0),
+    "EnergyGAN": energy_gan(),
+    "EnergyGAN by InfoGAN": energy_gan(entropy="infogan"),
+    "EnergyGAN without entropy": energy_gan(entropy=None),
     "VAE": vae(),
     "VAE with a fixed SD": vae(decoder_sd=0.1),
     "EnergyModel by contrastive divergence": energy_model("contrastive_divergence"),
