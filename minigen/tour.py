@@ -32,7 +32,7 @@ CLIPPED = {"critic_hidden": (128, 128, 128), "loss": "wasserstein", "clip": 0.00
 # Adam with beta1 = 0 is RMSprop, but for a correction of the first steps.
 CLIPPED |= {"betas": (0.0, 0.99), "lr": 5e-5, "cosine_decay": False}
 ENERGY = {"critic_hidden": (512,), "r1": 10.0, "critic_steps": 1, "entropy_weight": 0.01, "entropy_hidden": (128,)}
-ENERGY |= {"betas": (0.0, 0.9), "lr": 1e-3, "batch_size": 64}
+ENERGY |= {"betas": (0.0, 0.9), "lr": 1e-3, "batch_size": 64, "average": 0.999}
 CHAIN = 100  # steps of each latent chain, and as many before them to find its step size
 
 
