@@ -257,23 +257,24 @@ class _Gradients:
         return result
 
 
-def all_finite(vector: np.ndarray) -> bool:
-    """Whether every number is finite; the inner product, which is quick, says no only for what may also be large."""
-    return math.isfinite(np.dot(vector, vector)) or bool(np.isfinite(vector).all())
+def not_finite(value, gradient: np.ndarray, name: str = "loss") -> str:
+    """What is not finite, the value of a loss or its gradient, in words; nothing if both are."""
+    if not math.isfinite(value):
+        return f"the {name} is {float(value)}"
+    # The inner product, which is quick, says no only for what may also be large.
+    if not math.isfinite(np.dot(gradient, gradient)) and not np.isfinite(gradient).all():
+        return f"the gradient of the {name} ({float(value):.6g}) is not finite"
+    return ""
 
 
 def _check_finite(value: float, module: Module, step: int) -> None:
-    if not math.isfinite(value):
-        raise FloatingPointError(
-            f"the loss is {value} at step {step + 1}; the weights are those of step {step}. A smaller learning rate or "
-            "max_norm=1.0 may help; minigen.check.debug() finds the operation"
-        )
-    gradient = module.flat().grad
-    if not all_finite(gradient):
-        raise FloatingPointError(
-            f"the gradient of the loss ({value:.6g}) is not finite at step {step + 1}; the weights are those of step "
-            f"{step}. minigen.check.debug() finds the operation, often a square root or a logarithm at 0"
-        )
+    if trouble := not_finite(value, module.flat().grad):
+        finder = "minigen.check.debug() finds the operation"
+        if math.isfinite(value):
+            advice = f"{finder}, often a square root or a logarithm at 0"
+        else:
+            advice = f"A smaller learning rate or max_norm=1.0 may help; {finder}"
+        raise FloatingPointError(f"{trouble} at step {step + 1}; the weights are those of step {step}. {advice}")
 
 
 def _evaluate(module, loss, validation, rng) -> float:

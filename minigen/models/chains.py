@@ -1,4 +1,4 @@
-"""Chains that end in samples of a model: which kernels there are by name, and where they lead."""
+"""Chains that end in samples of a model: the density they walk on, the kernels by name, and where they lead."""
 
 from __future__ import annotations
 
@@ -6,9 +6,18 @@ from collections.abc import Callable
 
 import numpy as np
 
+from .. import ops
 from ..samplers import Kernel, adapt, mala, sample, ula
+from .scaling import Scale
 
 KERNELS = {"mala": mala, "ula": ula}
+
+
+def in_data_units(log_density: Callable, scale: Scale, temperature: float) -> Callable:
+    """From log p of points in scaled data to log p / T, up to a constant, of points in data units: float32 tensors."""
+    mean, sd = (np.asarray(number, np.float32) for number in scale)
+    beta = np.float32(1 / temperature)
+    return lambda x: ops.multiply(log_density(ops.divide(ops.subtract(x, mean), sd)), beta)
 
 
 def named_kernel(name: str, log_prob: Callable, step_size: float | None, caller: str) -> Kernel:

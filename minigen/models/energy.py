@@ -17,7 +17,7 @@ from ..nn.init import kaiming_normal
 from ..samplers import GridIntegral, annealed_importance_sampling, from_energy, log_Z_on_grid
 from ..tape import grad, leaf, no_grad, tensor
 from ..training import Loop, Minibatches
-from .chains import ends, named_kernel
+from .chains import ends, in_data_units, named_kernel
 from .phases import Lesson, values
 from .scaling import per_feature, rows
 
@@ -193,10 +193,8 @@ class EnergyModel:
         A function of float32 tensors, of the weights as they are at the call.
         """
         self._check_fitted()
-        beta = 1 / check_positive(temperature, "temperature", "EnergyModel.log_density()")
-        network = copy.deepcopy(self.network_)
-        mean, sd = (np.asarray(number, np.float32) for number in self.scale_)
-        return lambda x: ops.multiply(network(ops.divide(ops.subtract(x, mean), sd)), np.float32(-beta))
+        temperature = check_positive(temperature, "temperature", "EnergyModel.log_density()")
+        return in_data_units(from_energy(copy.deepcopy(self.network_)), self.scale_, temperature)
 
     def grid(self, bounds: Sequence[tuple[float, float]] | None = None, cells: int = 512) -> GridIntegral:
         """log Z and log p on a grid in data units, for one or two features; see `samplers.log_Z_on_grid`.

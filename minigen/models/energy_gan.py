@@ -11,7 +11,7 @@ import numpy as np
 from .. import ops
 from ..arguments import check_positive, check_rng, check_size, check_sizes
 from ..tape import grad, no_grad, tensor
-from .chains import ends, named_kernel
+from .chains import ends, in_data_units, named_kernel
 from .entropy import ENTROPIES, exact_entropy, noise_entropy
 from .gan import GAN, Game
 from .scaling import rows
@@ -125,10 +125,8 @@ class EnergyGAN(GAN):
         A function of float32 tensors, of the weights as they are at the call.
         """
         self._check_fitted()
-        beta = 1 / check_positive(temperature, "temperature", self._caller("log_density"))
-        critic = copy.deepcopy(self.critic_)
-        mean, sd = (np.asarray(number, np.float32) for number in self.scale_)
-        return lambda x: ops.multiply(critic(ops.divide(ops.subtract(x, mean), sd)), np.float32(beta))
+        temperature = check_positive(temperature, "temperature", self._caller("log_density"))
+        return in_data_units(copy.deepcopy(self.critic_), self.scale_, temperature)
 
     def latent_log_density(self, temperature: float = 1.0, prior: bool = True) -> Callable:
         """log p of latent points (n, k) up to a constant, -U(G(z)) / T - |z|^2 / 2: for `samplers.mala` and its like.
@@ -142,7 +140,7 @@ class EnergyGAN(GAN):
         self._check_fitted()
         beta = 1 / check_positive(temperature, "temperature", self._caller("latent_log_density"))
         generator, critic = copy.deepcopy(self.generator_), copy.deepcopy(self.critic_)
-        if self.average_ is not None and self.average_.average is not None:
+        if self._averages():
             generator.flat().data = self.average_.average
 
         def log_density(z):

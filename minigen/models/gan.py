@@ -13,7 +13,7 @@ from .. import nn, ops, optim
 from ..arguments import check_fraction, check_positive, check_rng, check_size, check_sizes
 from ..compile import compile as compiled
 from ..tape import act, no_grad, tensor
-from ..training import Loop, Minibatches, all_finite
+from ..training import Loop, Minibatches, not_finite
 from .adversarial import LOSSES, input_gradient, interpolates, packed, unit_norm_penalty, zero_centred_penalty
 from .scaling import overall, rows
 
@@ -240,8 +240,7 @@ class GAN:
         """What the generator that `sample` uses makes of latent points Z (n, k): (n, d)."""
         self._check_fitted()
         Z = rows(Z, "Z", self._caller("generate"), self.latent).astype(np.float32)
-        averaged = self.average_ is not None and self.average_.average is not None
-        with no_grad(), self.average_.applied() if averaged else nullcontext():
+        with no_grad(), self.average_.applied() if self._averages() else nullcontext():
             return self.scale_.from_unit(self.generator_(Z).data)
 
     def discriminate(self, X) -> np.ndarray:
@@ -264,6 +263,10 @@ class GAN:
     def _check_fitted(self):
         if not hasattr(self, "history_"):
             raise ValueError(f"this {type(self).__name__} has not been fitted yet; call fit(X, rng=...) first")
+
+    def _averages(self) -> bool:
+        """Whether there is an average to sample with; in the callback of the first step there is none yet."""
+        return self.average_ is not None and self.average_.average is not None
 
     def _caller(self, method: str) -> str:
         return f"{type(self).__name__}.{method}()"
@@ -350,16 +353,11 @@ class Game:
             optimizer.step()
 
     def _check_finite(self, loss, gradient, player):
-        if not math.isfinite(loss):
-            trouble = f"the {player}'s loss is {float(loss)}"
-        elif not all_finite(gradient):
-            trouble = f"the gradient of the {player}'s loss ({float(loss):.6g}) is not finite"
-        else:
-            return
-        raise FloatingPointError(
-            f"{self.gan._caller('fit')}: {trouble} at step {self.step + 1}; the weights are those before it. "
-            "A smaller lr, or a penalty such as r1=0.1, may help; minigen.check.debug() finds the operation"
-        )
+        if trouble := not_finite(loss, gradient, f"{player}'s loss"):
+            raise FloatingPointError(
+                f"{self.gan._caller('fit')}: {trouble} at step {self.step + 1}; the weights are those before it. "
+                "A smaller lr, or a penalty such as r1=0.1, may help; minigen.check.debug() finds the operation"
+            )
 
 
 def _clip(flat, limit: float) -> None:

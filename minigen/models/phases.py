@@ -15,7 +15,7 @@ import numpy as np
 from .. import nn, ops, optim
 from ..arguments import check_rng
 from ..tape import act, grad, tensor
-from ..training import all_finite
+from ..training import not_finite
 from .adversarial import input_gradient
 
 FIRST_STEP = 0.05  # of the chains in training, where the search for their step size begins
@@ -228,16 +228,12 @@ class Lesson:
         self.optimizer.step()
 
     def _check_finite(self, loss, gradient):
-        if not math.isfinite(loss):
-            trouble = f"the loss is {float(loss)}"
-        elif not all_finite(gradient):
-            trouble = f"the gradient of the loss ({float(loss):.6g}) is not finite"
-        else:
-            return
-        raise FloatingPointError(
-            f"EnergyModel.fit(): {trouble} at step {self.count + 1}; the weights are those before it. A smaller lr, or "
-            "alpha=0.01 for a method with chains, may help; minigen.check.debug() finds the operation"
-        )
+        if trouble := not_finite(loss, gradient):
+            raise FloatingPointError(
+                f"EnergyModel.fit(): {trouble} at step {self.count + 1}; the weights are those before it. "
+                "A smaller lr, or alpha=0.01 for a method with chains, may help; minigen.check.debug() finds the "
+                "operation"
+            )
 
 
 def _adapt(step_size: np.ndarray, acceptance) -> None:

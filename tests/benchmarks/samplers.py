@@ -20,19 +20,17 @@ that is not quite this one.
 """
 
 import argparse
-import importlib.util
 import json
 import os
 import time
 from contextlib import contextmanager
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import steps
 import steps_minigen
 from rows import CHAINS, COMPILED, LEAPFROG, TORCH_COMPILED, row
-from timing import cores, note_core_type
+from timing import cores
 
 from minigen import blas, ops, samplers
 
@@ -116,20 +114,7 @@ def effective(draws=400, warmup=300):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    names = lambda text: [name for name in text.split(",") if name]
-    parser.add_argument("--peers", type=names, default=list(PEERS), help=f"of {','.join(PEERS)}; default: both")
-    parser.add_argument("--rows", type=names, default=list(CHAINS), help=f"of {','.join(CHAINS)}; default: all")
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--cores", type=names, default=["one", "all"], help="of one,all; default: both")
-    parser.add_argument("--out", type=Path, help="write all numbers here, as JSON")
-    arguments = parser.parse_args()
-    for given, known in ((arguments.peers, PEERS), (arguments.rows, CHAINS), (arguments.cores, ("one", "all"))):
-        if unknown := set(given) - set(known):
-            parser.error(f"{', '.join(sorted(unknown))} is not known; choose of {', '.join(known)}")
-    note_core_type()
-    peers = [name for name in arguments.peers if importlib.util.find_spec(name)]
-    for name in set(arguments.peers) - set(peers):
-        print(f"no {name} here: it is left out")
+    arguments, peers = steps.parsed(parser, peers=PEERS, rows=CHAINS, cores=("one", "all"))
     report = {}
     if "one" in arguments.cores:
         print("one core, one thread each")

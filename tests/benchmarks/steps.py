@@ -253,23 +253,34 @@ def draw(growth, path):
     figure.savefig(path, dpi=150)
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    names = lambda text: [name for name in text.split(",") if name]
-    parser.add_argument("--peers", type=names, default=list(PEERS), help=f"of {','.join(PEERS)}; default: all")
-    parser.add_argument("--rows", type=names, default=list(ROWS), help=f"of {','.join(ROWS)}; default: all")
+def names(text):
+    """The names in a list with commas."""
+    return [name for name in text.split(",") if name]
+
+
+def parsed(parser, **choices):
+    """The command line, and which of its peers are installed; `choices` are options that name some of those given."""
+    for option, known in choices.items():
+        help = f"of {','.join(known)}; default: all"
+        parser.add_argument(f"--{option}", type=names, default=list(known), help=help)
     parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--leave-out", type=names, default=[], help="contestants by name, such as torch.compile")
     parser.add_argument("--out", type=Path, help="write all numbers here, as JSON")
-    parser.add_argument("--growth", type=Path, metavar="FIGURE", help="draw how W3 grows with width and batch")
     arguments = parser.parse_args()
-    for given, known in ((arguments.peers, PEERS), (arguments.rows, ROWS)):
-        if unknown := set(given) - set(known):
+    for option, known in choices.items():
+        if unknown := set(getattr(arguments, option)) - set(known):
             parser.error(f"{', '.join(sorted(unknown))} is not known; choose of {', '.join(known)}")
     note_core_type()
     peers = [name for name in arguments.peers if importlib.util.find_spec(name)]
     for name in set(arguments.peers) - set(peers):
         print(f"no {name} here: it is left out")
+    return arguments, peers
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--leave-out", type=names, default=[], help="contestants by name, such as torch.compile")
+    parser.add_argument("--growth", type=Path, metavar="FIGURE", help="draw how W3 grows with width and batch")
+    arguments, peers = parsed(parser, peers=PEERS, rows=ROWS)
     report = {**header(peers), "rows": []}
     for name in arguments.rows:
         report["rows"].append(measure(peers, name, arguments.rounds, arguments.leave_out))

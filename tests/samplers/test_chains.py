@@ -198,9 +198,9 @@ def test_tempering_crosses_where_a_plain_chain_does_not():
     assert infos.swap_rate.shape == (200, 300, 3) and infos.swap_rate.mean() > 0.1
 
 
-def interrupting(after):
-    """A density that presses Ctrl-C when it is asked for the `after`-th time."""
-    calls = [0]
+def interrupting(after, calls=None):
+    """A density that presses Ctrl-C when it is asked for the `after`-th time; it counts its calls in calls[0]."""
+    calls = [0] if calls is None else calls
 
     def log_prob(x):
         calls[0] += 1

@@ -5,6 +5,7 @@ import signal
 
 import numpy as np
 import pytest
+from test_chains import interrupting
 from tqdm import tqdm
 
 from minigen import distributions, nn, ops, targets
@@ -215,24 +216,12 @@ def test_few_effective_draws_warn():
     assert found.effective_draws < 10
 
 
-def interrupting(after):
-    """A density that presses Ctrl-C when it is asked for the `after`-th time, and the count of its calls."""
-    calls = [0]
-
-    def log_prob(x):
-        calls[0] += 1
-        if calls[0] == after:
-            signal.raise_signal(signal.SIGINT)
-        return -0.5 * np.sum(x**2, axis=1)
-
-    return (log_prob, lambda x: -x), calls
-
-
 @pytest.mark.parametrize("step_size", [0.5, None], ids=["climbing", "searching"])
 @pytest.mark.parametrize("after", [1, 12])
 def test_ctrl_c_is_one_clear_error(step_size, after):
     handler = signal.getsignal(signal.SIGINT)
-    density, calls = interrupting(after)
+    calls = [0]
+    density = interrupting(after, calls)
     base, kernel = distributions.Normal(np.zeros(2), 2.0), lambda log_prob: mala(log_prob, step_size)
     with pytest.raises(KeyboardInterrupt, match=r"interrupted; its 30 chains .* nothing to return"):
         annealed_importance_sampling(density, base, 30, np.random.default_rng(0), kernel=kernel, progress=False)
@@ -249,7 +238,7 @@ def test_the_bar_comes_to_its_end(step_size, monkeypatch):
         return bars[-1]
 
     monkeypatch.setattr(partition, "tqdm", bar)
-    (density, _), base = interrupting(0), distributions.Normal(np.zeros(2), 2.0)
+    density, base = interrupting(0), distributions.Normal(np.zeros(2), 2.0)
     for progress in (True, False):
         found = annealed_importance_sampling(
             density,
