@@ -15,7 +15,8 @@ from contextlib import AbstractContextManager
 import numpy as np
 
 from . import ops, tape
-from .tape import Node, Tensor, Watcher, grad, leaf, watch
+from .tape import Node, Tensor, grad, leaf
+from .watching import Watcher, watch
 
 _PACKAGE = os.path.dirname(__file__) + os.sep
 
@@ -90,7 +91,7 @@ def _outputs(f, point) -> list[Tensor]:
 def _inner(tensors, weights) -> Tensor:
     total = 0.0
     for t, w in zip(tensors, weights):
-        total = ops.add(total, ops.sum(ops.multiply(t, w)))
+        total = total + ops.sum(t * w)
     return total
 
 

@@ -10,7 +10,7 @@ from math import erfc, isqrt, sqrt
 
 import numpy as np
 
-from minigen.arguments import check_positive, check_rng, check_size
+from minigen._support.arguments import check_positive, check_rng, check_size
 
 BLOCK = 1 << 22
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from minigen.arguments import check_rng, is_number
+from minigen._support.arguments import check_rng, is_number
 from minigen.physics import integrators, pendulum
 
 # Known distributions are data sets too, and are found here as well.

@@ -19,8 +19,9 @@ from typing import NamedTuple
 import numpy as np
 
 from . import ops
-from .arguments import check_rng, check_size, is_number
-from .tape import Tensor, act, no_grad
+from ._support.arguments import check_rng, check_size, is_number
+from .tape import Tensor, no_grad
+from .watching import act
 
 LOG_2PI = math.log(2 * math.pi)
 
@@ -76,17 +77,17 @@ class Normal(_Independent):
     def sample(self, rng: np.random.Generator, shape=()):
         """mean + sd eps with eps from N(0, 1): (*shape, *batch_shape, *event_shape)."""
         eps = self._draws(ops.normal, rng, shape, "Normal.sample()")
-        return ops.add(self.mean, ops.multiply(self.sd, eps))
+        return self.mean + self.sd * eps
 
     def log_prob(self, x):
         """Log-density of points (..., d): (...)."""
-        z = ops.divide(ops.subtract(_points(self, x), self.mean), self.sd)
-        terms = ops.add(ops.multiply(ops.square(z), 0.5), _weak(ops.add(ops.log(self.sd), 0.5 * LOG_2PI)))
-        return ops.negative(self._total(terms))
+        z = (_points(self, x) - self.mean) / self.sd
+        terms = ops.square(z) * 0.5 + _weak(ops.log(self.sd) + 0.5 * LOG_2PI)
+        return -self._total(terms)
 
     def entropy(self):
         """In nats, of shape batch_shape."""
-        return self._total(ops.add(ops.log(self.sd), 0.5 * (1 + LOG_2PI)))
+        return self._total(ops.log(self.sd) + 0.5 * (1 + LOG_2PI))
 
 
 class Laplace(_Independent):
@@ -102,22 +103,22 @@ class Laplace(_Independent):
 
     @property
     def var(self):
-        return ops.multiply(ops.square(self.scale), 2.0)
+        return ops.square(self.scale) * 2.0
 
     def sample(self, rng: np.random.Generator, shape=()):
         """loc + scale (e1 - e2), e1 and e2 exponential: (*shape, *batch_shape, *event_shape)."""
         # 1 - u is never 0, so unlike the inverse of the distribution function this is finite for every u.
-        e = [ops.log1p(ops.negative(self._draws(ops.uniform, rng, shape, "Laplace.sample()"))) for _ in range(2)]
-        return ops.add(self.loc, ops.multiply(self.scale, ops.subtract(e[0], e[1])))
+        e = [ops.log1p(-self._draws(ops.uniform, rng, shape, "Laplace.sample()")) for _ in range(2)]
+        return self.loc + self.scale * (e[0] - e[1])
 
     def log_prob(self, x):
         """Log-density of points (..., d): (...)."""
-        distance = ops.divide(ops.abs(ops.subtract(_points(self, x), self.loc)), self.scale)
-        return ops.negative(self._total(ops.add(distance, _weak(ops.add(ops.log(self.scale), math.log(2))))))
+        distance = ops.abs(_points(self, x) - self.loc) / self.scale
+        return -self._total(distance + _weak(ops.log(self.scale) + math.log(2)))
 
     def entropy(self):
         """In nats, of shape batch_shape."""
-        return self._total(ops.add(ops.log(self.scale), 1 + math.log(2)))
+        return self._total(ops.log(self.scale) + (1 + math.log(2)))
 
 
 class Uniform(_Independent):
@@ -129,29 +130,29 @@ class Uniform(_Independent):
 
     @property
     def mean(self):
-        return ops.multiply(ops.add(self.low, self.high), 0.5)
+        return (self.low + self.high) * 0.5
 
     @property
     def var(self):
-        return ops.multiply(ops.square(ops.subtract(self.high, self.low)), 1 / 12)
+        return ops.square(self.high - self.low) * (1 / 12)
 
     def sample(self, rng: np.random.Generator, shape=()):
         """low + (high - low) u with u from [0, 1): (*shape, *batch_shape, *event_shape)."""
         u = self._draws(ops.uniform, rng, shape, "Uniform.sample()")
-        return ops.add(self.low, ops.multiply(_weak(ops.subtract(self.high, self.low)), u))
+        return self.low + _weak(self.high - self.low) * u
 
     def log_prob(self, x):
         """Log-density of points (..., d): (...); -inf outside [low, high]."""
         x = _points(self, x)
-        log_width = ops.log(ops.subtract(self.high, self.low))
-        within = ops.multiply(ops.greater_equal(x, self.low), ops.less_equal(x, self.high))
-        terms = ops.where(within, ops.negative(log_width), -math.inf)
+        log_width = ops.log(self.high - self.low)
+        within = (x >= self.low) * (x <= self.high)
+        terms = ops.where(within, -log_width, -math.inf)
         # Of Python numbers alone `where` makes float64, whatever x is.
         return self._total(terms if self._dtype else ops.astype(terms, np.result_type(x.dtype, np.float32)))
 
     def entropy(self):
         """In nats, of shape batch_shape."""
-        return self._total(ops.log(ops.subtract(self.high, self.low)))
+        return self._total(ops.log(self.high - self.low))
 
 
 class Bernoulli(_Independent):
@@ -169,33 +170,28 @@ class Bernoulli(_Independent):
     @property
     def var(self):
         (p, _), (q, _) = self._probabilities()
-        return ops.multiply(p, q)
+        return p * q
 
     def sample(self, rng: np.random.Generator, shape=()):
         """Zeros and ones, as floats: an array of shape (*shape, *batch_shape, *event_shape)."""
         u = self._draws(ops.uniform, rng, shape, "Bernoulli.sample()")
-        return ops.astype(ops.less(u, ops.sigmoid(_array(_raw(self.logits)))), u.dtype)
+        return ops.astype(u < ops.sigmoid(_array(_raw(self.logits))), u.dtype)
 
     def log_prob(self, x):
         """Log-probability of points (..., d) of zeros and ones: (...). Raises ValueError for other numbers."""
         x = _points(self, x)
         act(_check_binary, _raw(x))
         # log sigmoid(l) for a 1 and log sigmoid(-l) for a 0, without taking large numbers from each other.
-        return ops.negative(
-            self._total(ops.softplus(ops.multiply(ops.subtract(1.0, ops.multiply(x, 2.0)), self.logits)))
-        )
+        return -self._total(ops.softplus((1.0 - x * 2.0) * self.logits))
 
     def entropy(self):
         """In nats, of shape batch_shape."""
         (p, log_p), (q, log_q) = self._probabilities()
-        return ops.negative(self._total(ops.add(ops.multiply(p, log_p), ops.multiply(q, log_q))))
+        return -self._total(p * log_p + q * log_q)
 
     def _probabilities(self):
         """Probability and its logarithm, of a 1 and of a 0."""
-        return [
-            (ops.sigmoid(l), ops.negative(ops.softplus(ops.negative(l))))
-            for l in (_array(self.logits), ops.negative(_array(self.logits)))
-        ]
+        return [(ops.sigmoid(l), -ops.softplus(-l)) for l in (_array(self.logits), -_array(self.logits))]
 
 
 class Categorical:
@@ -222,8 +218,8 @@ class Categorical:
         u = ops.uniform(rng, (*_shape(shape, "Categorical.sample()"), *self.batch_shape, 1), np.float64)
         below = ops.cumsum(ops.softmax(ops.astype(_raw(self.logits), np.float64)), -1)
         # Scaled so that the last is exactly 1: u is below it, and a class of probability 0 is never drawn.
-        below = ops.divide(below, ops.getitem(below, (Ellipsis, slice(-1, None))))
-        return ops.sum(ops.less_equal(below, u), -1)
+        below = below / ops.getitem(below, (Ellipsis, slice(-1, None)))
+        return ops.sum(below <= u, -1)
 
     def log_prob(self, x):
         """Log-probability of classes (...): (...). TypeError unless integers, ValueError unless from 0 to k - 1."""
@@ -241,7 +237,7 @@ class Categorical:
     def entropy(self):
         """In nats, of shape batch_shape."""
         log_p = ops.log_softmax(self.logits)
-        return ops.negative(ops.sum(ops.multiply(ops.exp(log_p), log_p), -1))
+        return -ops.sum(ops.exp(log_p) * log_p, -1)
 
 
 class MultivariateNormal:
@@ -268,7 +264,7 @@ class MultivariateNormal:
         act(_check_finite, _raw(self.mean), "mean", "MultivariateNormal")
         act(_check_factor, _raw(factor))
         # What lies above the diagonal is no parameter, so it gets no gradient.
-        self.factor = ops.multiply(factor, np.tril(np.ones(d + d, self._dtype)))
+        self.factor = factor * np.tril(np.ones(d + d, self._dtype))
         # Of a tensor it is computed where it is used: a training step that only draws has no use for it.
         self._inverse = None if type(factor) is Tensor else _lower_inverse(self.factor)
 
@@ -297,7 +293,7 @@ class MultivariateNormal:
 
     @property
     def covariance(self):
-        return ops.matmul(self.factor, ops.swapaxes(self.factor, -1, -2))
+        return self.factor @ ops.swapaxes(self.factor, -1, -2)
 
     @property
     def var(self):
@@ -307,21 +303,21 @@ class MultivariateNormal:
         """mean + L eps with eps from N(0, I): (*shape, *batch_shape, d)."""
         check_rng(rng, "MultivariateNormal.sample()")
         shape = _shape(shape, "MultivariateNormal.sample()") + self.batch_shape + self.event_shape
-        return ops.add(self.mean, _times(self.factor, ops.normal(rng, shape, self._dtype)))
+        return self.mean + _times(self.factor, ops.normal(rng, shape, self._dtype))
 
     def log_prob(self, x):
         """Log-density of points (..., d): (...)."""
         inverse = _lower_inverse(self.factor) if self._inverse is None else self._inverse
-        z = _times(inverse, ops.subtract(_points(self, x), self.mean))
+        z = _times(inverse, _points(self, x) - self.mean)
         squares = ops.sum(ops.square(z), -1)
         # An infinite point leaves inf - inf here; its density is 0.
         squares = ops.where(ops.equal(squares, squares), squares, math.inf)
-        constant = ops.add(self._log_det(), 0.5 * LOG_2PI * self.event_shape[0])
-        return ops.negative(ops.add(ops.multiply(squares, 0.5), constant))
+        constant = self._log_det() + 0.5 * LOG_2PI * self.event_shape[0]
+        return -(squares * 0.5 + constant)
 
     def entropy(self):
         """In nats, of shape batch_shape."""
-        entropy = ops.add(self._log_det(), 0.5 * (1 + LOG_2PI) * self.event_shape[0])
+        entropy = self._log_det() + 0.5 * (1 + LOG_2PI) * self.event_shape[0]
         return ops.broadcast_to(entropy, self.batch_shape)
 
     def _log_det(self):
@@ -385,7 +381,7 @@ class Mixture:
     @property
     def var(self):
         mean = self.mean
-        return self._average([ops.add(c.var, ops.square(ops.subtract(c.mean, mean))) for c in self.components])
+        return self._average([c.var + ops.square(c.mean - mean) for c in self.components])
 
     def sample(self, rng: np.random.Generator, shape=()):
         """Draws from every component, of which each point keeps one: (*shape, *event_shape)."""
@@ -401,7 +397,7 @@ class Mixture:
         """Log-density of points (*, *event_shape): (*,), by log-sum-exp over the components."""
         terms = ops.stack([component.log_prob(x) for component in self.components], -1)
         log_weights = ops.astype(ops.log_softmax(self._choice.logits), terms.dtype)
-        return ops.logsumexp(ops.add(terms, log_weights), -1)
+        return ops.logsumexp(terms + log_weights, -1)
 
     def entropy(self):
         """Raises ValueError: there is no closed form."""
@@ -409,7 +405,7 @@ class Mixture:
 
     def _average(self, values):
         weights = ops.reshape(self.weights, (-1,) + (1,) * len(self.event_shape))
-        return ops.sum(ops.multiply(ops.stack([_array(value) for value in values]), weights), 0)
+        return ops.sum(ops.stack([_array(value) for value in values]) * weights, 0)
 
 
 def sampled_entropy(p, *, rng: np.random.Generator, n: int) -> Estimate:
@@ -458,24 +454,24 @@ def kl_divergence(p, q, *, rng: np.random.Generator | None = None, n: int | None
 
 def _kl_normal(p, q):
     # log(sq / sp) + ((sp / sq)^2 + ((mp - mq) / sq)^2 - 1) / 2
-    distance = ops.divide(ops.subtract(p.mean, q.mean), q.sd)
-    ratio = ops.divide(p.sd, q.sd)
-    squares = ops.subtract(ops.add(ops.square(ratio), ops.square(distance)), 1.0)
-    return p._total(ops.add(ops.subtract(ops.log(q.sd), ops.log(p.sd)), ops.multiply(squares, 0.5)))
+    distance = (p.mean - q.mean) / q.sd
+    ratio = p.sd / q.sd
+    squares = ops.square(ratio) + ops.square(distance) - 1.0
+    return p._total(ops.log(q.sd) - ops.log(p.sd) + squares * 0.5)
 
 
 def _kl_multivariate_normal(p, q):
     # With A = Lq^-1 Lp and z = Lq^-1 (mp - mq): log det Lq - log det Lp + (|A|^2 + |z|^2 - d) / 2
     inverse = _lower_inverse(q.factor)
-    spread = ops.sum(ops.square(ops.matmul(inverse, p.factor)), (-2, -1))
-    distance = ops.sum(ops.square(_times(inverse, ops.subtract(p.mean, q.mean))), -1)
-    squares = ops.subtract(ops.add(spread, distance), float(p.event_shape[0]))
-    return ops.add(ops.subtract(q._log_det(), p._log_det()), ops.multiply(squares, 0.5))
+    spread = ops.sum(ops.square(inverse @ p.factor), (-2, -1))
+    distance = ops.sum(ops.square(_times(inverse, p.mean - q.mean)), -1)
+    squares = spread + distance - float(p.event_shape[0])
+    return q._log_det() - p._log_det() + squares * 0.5
 
 
 def _kl_bernoulli(p, q):
     terms = [
-        ops.multiply(probability, ops.subtract(log_p, log_q))
+        probability * (log_p - log_q)
         for (probability, log_p), (_, log_q) in zip(p._probabilities(), q._probabilities())
     ]
     return p._total(ops.add(*terms))
@@ -488,21 +484,21 @@ def _kl_categorical(p, q):
             "same number"
         )
     log_p, log_q = ops.log_softmax(p.logits), ops.log_softmax(q.logits)
-    return ops.sum(ops.multiply(ops.exp(log_p), ops.subtract(log_p, log_q)), -1)
+    return ops.sum(ops.exp(log_p) * (log_p - log_q), -1)
 
 
 def _kl_uniform(p, q):
-    inside = ops.multiply(ops.greater_equal(p.low, q.low), ops.less_equal(p.high, q.high))
-    log_ratio = ops.subtract(ops.log(ops.subtract(q.high, q.low)), ops.log(ops.subtract(p.high, p.low)))
+    inside = (p.low >= q.low) * (p.high <= q.high)
+    log_ratio = ops.log(q.high - q.low) - ops.log(p.high - p.low)
     return p._total(ops.where(inside, log_ratio, math.inf))
 
 
 def _kl_laplace(p, q):
     # log(bq / bp) + r / bq + (bp / bq) exp(-r / bp) - 1 with r = |mp - mq|
-    r = ops.abs(ops.subtract(p.loc, q.loc))
-    near = ops.multiply(ops.divide(p.scale, q.scale), ops.exp(ops.negative(ops.divide(r, p.scale))))
-    logs = ops.subtract(ops.log(q.scale), ops.log(p.scale))
-    return p._total(ops.subtract(ops.add(logs, ops.add(ops.divide(r, q.scale), near)), 1.0))
+    r = ops.abs(p.loc - q.loc)
+    near = p.scale / q.scale * ops.exp(-(r / p.scale))
+    logs = ops.log(q.scale) - ops.log(p.scale)
+    return p._total(logs + (r / q.scale + near) - 1.0)
 
 
 _CLOSED_FORMS = {
@@ -518,7 +514,7 @@ _CLOSED_FORMS = {
 def _with_factor(p):
     if type(p) is MultivariateNormal:
         return p
-    return MultivariateNormal(p.mean, ops.multiply(ops.expand_dims(p.sd, -1), np.eye(p.event_shape[0], dtype=p._dtype)))
+    return MultivariateNormal(p.mean, ops.expand_dims(p.sd, -1) * np.eye(p.event_shape[0], dtype=p._dtype))
 
 
 def _mean_over_draws(values: np.ndarray, caller: str) -> Estimate:
@@ -543,12 +539,12 @@ def _lower_inverse(factor):
     """
     d = factor.shape[-1]
     if d == 1:
-        return ops.divide(1.0, factor)
+        return 1.0 / factor
     half = d // 2
     top, bottom = slice(0, half), slice(half, d)
     a = _lower_inverse(ops.getitem(factor, (Ellipsis, top, top)))
     b = _lower_inverse(ops.getitem(factor, (Ellipsis, bottom, bottom)))
-    c = ops.negative(ops.matmul(ops.matmul(b, ops.getitem(factor, (Ellipsis, bottom, top))), a))
+    c = -(b @ ops.getitem(factor, (Ellipsis, bottom, top)) @ a)
     zeros = np.zeros((*factor.shape[:-2], half, d - half), factor.dtype)
     return ops.concatenate([ops.concatenate([a, zeros], -1), ops.concatenate([c, b], -1)], -2)
 
@@ -556,8 +552,8 @@ def _lower_inverse(factor):
 def _times(matrix, x):
     """Matrices (d, d), one for all or one for each, times vectors (..., d)."""
     if matrix.ndim == 2:
-        return ops.matmul(x, ops.transpose(matrix))
-    return ops.squeeze(ops.matmul(matrix, ops.expand_dims(x, -1)), -1)
+        return x @ ops.transpose(matrix)
+    return ops.squeeze(matrix @ ops.expand_dims(x, -1), -1)
 
 
 def _raw(x):

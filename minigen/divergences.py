@@ -15,8 +15,9 @@ from typing import NamedTuple
 import numpy as np
 
 from . import ops
-from .arguments import check_positive, check_rng, check_size, is_number
-from .tape import Tensor, act
+from ._support.arguments import check_positive, check_rng, check_size, is_number
+from .tape import Tensor
+from .watching import act
 
 BLOCK = 1 << 20  # pairs of points held at once: 8 MB of distances
 MEDIAN_POINTS = 1000
@@ -192,7 +193,7 @@ def variational_bound(name: str, critic_on_p, critic_on_q):
         critic = critic if isinstance(critic, (Tensor, np.ndarray)) else np.asarray(critic, float)
         act(_check_critic, critic.data if type(critic) is Tensor else critic, which, name)
         values.append(critic)
-    return ops.subtract(ops.mean(values[0]), ops.mean(family.conjugate(values[1])))
+    return ops.mean(values[0]) - ops.mean(family.conjugate(values[1]))
 
 
 def energy_distance(x, y) -> float:

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from . import __version__, blas
+from . import __version__
+from ._support import blas
 
 SIZES, BATCH = (2, 32, 32, 1), 128
 INDENT = 12  # where the second column begins

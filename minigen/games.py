@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from minigen.arguments import check_positive, check_size
+from minigen._support.arguments import check_positive, check_size
 from minigen.tape import Tensor, grad, tensor
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from minigen.arguments import check_rng
+from minigen._support.arguments import check_rng
 
 # How well generated samples cover the data is asked there, and found here as well.
 from minigen.coverage import (  # noqa: F401

@@ -13,9 +13,9 @@ from contextlib import contextmanager
 import numpy as np
 
 from . import kernels
-from .arguments import check_fraction, check_positive
+from ._support.arguments import check_fraction, check_positive
 from .nn.module import Flat, Module
-from .tape import act
+from .watching import act
 
 Schedule = Callable[[int], float]
 

@@ -24,7 +24,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from .atomic import write_whole
+from ._support.atomic import write_whole
 
 # Okabe and Ito's colours, which people with any kind of colour vision can tell apart.
 BLACK, GREY, PALE = "#222222", "#8A8A8A", "#D8D8D8"

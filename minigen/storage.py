@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .atomic import write_whole
+from ._support.atomic import write_whole
 from .nn.module import Module
 from .optim import Optimizer, WeightAverage
 

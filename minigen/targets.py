@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from minigen import kernels
-from minigen.arguments import check_positive, check_rng, check_size
+from minigen._support.arguments import check_positive, check_rng, check_size
 
 LOG_TWO_PI = np.log(2 * np.pi)
 GAUSS_NODES = 16

@@ -19,8 +19,9 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from . import blas, datasets, metrics, plots
-from .atomic import write_whole
+from . import datasets, metrics, plots
+from ._support import blas
+from ._support.atomic import write_whole
 from .datasets import PendulumTrajectories
 from .physics import pendulum
 

@@ -13,9 +13,9 @@ import numpy as np
 from tqdm import tqdm
 
 from . import storage
-from .arguments import check_rng, check_size
+from ._support.arguments import check_rng, check_size
+from ._support.interrupt import interrupt_flag
 from .compile import compile as compiled
-from .interrupt import interrupt_flag
 from .nn.module import Module
 from .optim import Adam, Optimizer, WeightAverage, clip_grad_norm
 from .tape import Tensor, depends_on, no_grad

@@ -9,7 +9,8 @@ import sys
 import pytest
 
 import minigen
-from minigen import blas, cli
+from minigen import cli
+from minigen._support import blas
 
 
 def run(*arguments):

@@ -13,7 +13,8 @@ import pytest
 
 import minigen
 from minigen import Tensor, nn, ops, optim
-from minigen.tape import OPERATIONS, Node, Watcher, grad, leaf, mark_changed, primitive, watch
+from minigen.tape import OPERATIONS, Node, grad, leaf, mark_changed, primitive
+from minigen.watching import Watcher, watch
 
 ROOT = Path(__file__).parent.parent
 

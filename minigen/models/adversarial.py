@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .. import ops
-from ..arguments import check_rng
+from .._support.arguments import check_rng
 from ..tape import Tensor, grad
 
 
@@ -31,16 +31,16 @@ def _cross_entropy(logits, label: float):
 
 def _classify(real, fake):
     """-mean log D(real) - mean log(1 - D(fake)): the negative of V(D, G), whose least value is 2 log 2 - 2 JSD."""
-    return ops.add(_cross_entropy(real, 1.0), _cross_entropy(fake, 0.0))
+    return _cross_entropy(real, 1.0) + _cross_entropy(fake, 0.0)
 
 
 def _negative_mean(fake):
-    return ops.negative(ops.mean(fake))
+    return -ops.mean(fake)
 
 
 def _margin(real, fake):
     """mean max(0, 1 - c(real)) + mean max(0, 1 + c(fake))."""
-    return ops.add(ops.mean(ops.relu(ops.subtract(1.0, real))), ops.mean(ops.relu(ops.add(1.0, fake))))
+    return ops.mean(ops.relu(1.0 - real)) + ops.mean(ops.relu(1.0 + fake))
 
 
 # For the critic's values l on fakes, with D = sigmoid(l), the generator minimises the mean of:
@@ -52,11 +52,11 @@ def _margin(real, fake):
 #   hinge               -c                 Lim and Ye (2017), "Geometric GAN"
 #   wasserstein         -c                 Arjovsky et al. (2017), eq. 2; needs a critic of limited slope
 LOSSES = {
-    "minimax": Loss(_classify, lambda fake: ops.negative(_cross_entropy(fake, 0.0))),
+    "minimax": Loss(_classify, lambda fake: -_cross_entropy(fake, 0.0)),
     "non_saturating": Loss(_classify, lambda fake: _cross_entropy(fake, 1.0)),
     "maximum_likelihood": Loss(_classify, lambda fake: _negative_mean(ops.exp(fake))),
     "hinge": Loss(_margin, _negative_mean),
-    "wasserstein": Loss(lambda real, fake: ops.subtract(ops.mean(fake), ops.mean(real)), _negative_mean),
+    "wasserstein": Loss(lambda real, fake: ops.mean(fake) - ops.mean(real), _negative_mean),
 }
 
 
@@ -85,7 +85,7 @@ def interpolates(real, fake, rng: np.random.Generator):
             "ones, (n, d) each"
         )
     u = ops.uniform(check_rng(rng, "interpolates()"), (real.shape[0], 1), real.dtype)
-    return ops.add(ops.multiply(real, u), ops.multiply(fake, ops.subtract(1.0, u)))
+    return real * u + fake * (1.0 - u)
 
 
 def unit_norm_penalty(gradient, one_sided: bool = False):
@@ -93,7 +93,7 @@ def unit_norm_penalty(gradient, one_sided: bool = False):
 
     Gulrajani et al. (2017), eq. 3. Where a gradient is zero, the derivative of its norm is taken to be zero.
     """
-    excess = ops.subtract(ops.norm(gradient, axis=1), 1.0)
+    excess = ops.norm(gradient, axis=1) - 1.0
     return ops.mean(ops.square(ops.relu(excess) if one_sided else excess))
 
 
@@ -102,7 +102,7 @@ def zero_centred_penalty(gradient):
 
     Mescheder et al. (2018), "Which training methods for GANs do actually converge?", eq. 9 and 10.
     """
-    return ops.multiply(ops.mean(ops.sum(ops.square(gradient), axis=1)), 0.5)
+    return ops.mean(ops.sum(ops.square(gradient), axis=1)) * 0.5
 
 
 def packed(x, m: int):

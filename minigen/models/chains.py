@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import numpy as np
 
-from .. import ops
 from ..samplers import Kernel, adapt, mala, sample, ula
 from .scaling import Scale
 
@@ -17,7 +16,7 @@ def in_data_units(log_density: Callable, scale: Scale, temperature: float) -> Ca
     """From log p of points in scaled data to log p / T, up to a constant, of points in data units: float32 tensors."""
     mean, sd = (np.asarray(number, np.float32) for number in scale)
     beta = np.float32(1 / temperature)
-    return lambda x: ops.multiply(log_density(ops.divide(ops.subtract(x, mean), sd)), beta)
+    return lambda x: log_density((x - mean) / sd) * beta
 
 
 def named_kernel(name: str, log_prob: Callable, step_size: float | None, caller: str) -> Kernel:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .. import kernels
-from ..arguments import check_positive, check_rng, check_size, is_number
+from .._support.arguments import check_positive, check_rng, check_size, is_number
 from .mixture import as_matrices, centre_of, draw, e_step, precision_factors
 from .scaling import per_feature, rows
 

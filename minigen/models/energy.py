@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from .. import nn, ops
-from ..arguments import check_fraction, check_positive, check_rng, check_size, check_sizes
+from .._support.arguments import check_fraction, check_positive, check_rng, check_size, check_sizes
 from ..compile import compile as compiled
 from ..distributions import Normal
 from ..nn.init import kaiming_normal
@@ -58,7 +58,7 @@ class _Network(nn.Module):
         self.log_Z = None if log_Z is None else leaf(np.full(1, log_Z, np.float32))
 
     def forward(self, x):
-        return ops.add(ops.reshape(self.mlp(x), (-1,)), ops.multiply(ops.sum(ops.square(x), axis=1), 0.5))
+        return ops.reshape(self.mlp(x), (-1,)) + ops.sum(ops.square(x), axis=1) * 0.5
 
 
 class EnergyModel:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .. import ops
-from ..arguments import check_positive, check_rng, check_size, check_sizes
+from .._support.arguments import check_positive, check_rng, check_size, check_sizes
 from ..tape import grad, no_grad, tensor
 from .chains import ends, in_data_units, named_kernel
 from .entropy import ENTROPIES, exact_entropy, noise_entropy
@@ -144,10 +144,10 @@ class EnergyGAN(GAN):
             generator.flat().data = self.average_.average
 
         def log_density(z):
-            value = ops.multiply(critic(generator(z))[:, 0], np.float32(beta))
+            value = critic(generator(z))[:, 0] * np.float32(beta)
             if not prior:
                 return value
-            return ops.subtract(value, ops.multiply(ops.sum(ops.square(z), axis=1), np.float32(0.5)))
+            return value - ops.sum(ops.square(z), axis=1) * np.float32(0.5)
 
         return log_density
 
@@ -242,9 +242,9 @@ class _EnergyGame(Game):
         z = ops.normal(self.rng, (n, gan.latent))
         x = self.generator(z)
         energy = self.loss.generator(self.critic(x))
-        blurred = ops.add(x, ops.multiply(ops.normal(self.rng, x.shape), np.float32(gan.noise_sd)))
+        blurred = x + ops.normal(self.rng, x.shape) * np.float32(gan.noise_sd)
         # Both players seek its minimum: the network, to see the entropy; the generator, to have it.
         entropy = gan.entropy_(blurred, z)
-        total = ops.add(energy, ops.multiply(entropy, np.float32(gan.entropy_weight)))
+        total = energy + entropy * np.float32(gan.entropy_weight)
         self.learn(total, "generator", self.for_generator, self.for_entropy)
         return energy, entropy

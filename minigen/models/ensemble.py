@@ -6,7 +6,7 @@ import copy
 
 import numpy as np
 
-from ..arguments import check_rng, check_size
+from .._support.arguments import check_rng, check_size
 from .regressor import Regressor
 
 

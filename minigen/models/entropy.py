@@ -21,7 +21,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from .. import nn, ops
-from ..arguments import check_positive
+from .._support.arguments import check_positive
 from ..tape import grad, no_grad, tensor
 from .adversarial import LOSSES
 
@@ -102,7 +102,7 @@ class InfoGANBound(nn.Module):
         self.encoder = nn.MLP([d, *hidden, k], "silu", rng=rng)
 
     def forward(self, x, z):
-        return ops.multiply(ops.mean(ops.sum(ops.square(ops.subtract(z, self.encoder(x))), axis=1)), 0.5)
+        return ops.mean(ops.sum(ops.square(z - self.encoder(x)), axis=1)) * 0.5
 
     def information(self, x, z) -> float:
         """A lower bound of I(x, z) in nats, for q(z | x) normal with the residuals' own variance in each latent.

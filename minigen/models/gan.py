@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from .. import nn, ops, optim
-from ..arguments import check_fraction, check_positive, check_rng, check_size, check_sizes
+from .._support.arguments import check_fraction, check_positive, check_rng, check_size, check_sizes
 from ..compile import compile as compiled
-from ..tape import act, no_grad, tensor
+from ..tape import no_grad, tensor
 from ..training import Loop, Minibatches, not_finite
+from ..watching import act
 from .adversarial import LOSSES, input_gradient, interpolates, packed, unit_norm_penalty, zero_centred_penalty
 from .scaling import overall, rows
 
@@ -315,13 +316,13 @@ class Game:
         on_real, on_fake = self.critic(at_real), self.critic(at_fake)
         total = loss = self.loss.critic(on_real, on_fake)
         if gan.r1:
-            total = ops.add(total, ops.multiply(zero_centred_penalty(input_gradient(on_real, at_real)), gan.r1))
+            total = total + zero_centred_penalty(input_gradient(on_real, at_real)) * gan.r1
         if gan.r2:
-            total = ops.add(total, ops.multiply(zero_centred_penalty(input_gradient(on_fake, at_fake)), gan.r2))
+            total = total + zero_centred_penalty(input_gradient(on_fake, at_fake)) * gan.r2
         if gan.gp:
             between = tensor(interpolates(real, fake, self.rng), requires_grad=True)
             gradient = input_gradient(self.critic(between), between)
-            total = ops.add(total, ops.multiply(unit_norm_penalty(gradient, gan.one_sided), gan.gp))
+            total = total + unit_norm_penalty(gradient, gan.one_sided) * gan.gp
         self.learn(total, "critic", self.for_critic)
         if gan.clip is not None:
             flat = self.critic.flat()
@@ -341,7 +342,7 @@ class Game:
     def _shown(self, x, noise_sd):
         """Examples as the critic sees them: with instance noise, and packed."""
         if self.gan.instance_noise:
-            x = ops.add(x, ops.multiply(ops.normal(self.rng, x.shape), noise_sd))
+            x = x + ops.normal(self.rng, x.shape) * noise_sd
         return packed(x, self.gan.packing)
 
     def learn(self, loss, player, *optimizers):

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from .. import kernels
-from ..arguments import check_positive, check_rng, check_size
+from .._support.arguments import check_positive, check_rng, check_size
 from .scaling import rows
 
 COVARIANCE_TYPES = ("full", "tied", "diag", "spherical")

@@ -13,9 +13,10 @@ from typing import NamedTuple
 import numpy as np
 
 from .. import nn, ops, optim
-from ..arguments import check_rng
-from ..tape import act, grad, tensor
+from .._support.arguments import check_rng
+from ..tape import grad, tensor
 from ..training import not_finite
+from ..watching import act, shown
 from .adversarial import input_gradient
 
 FIRST_STEP = 0.05  # of the chains in training, where the search for their step size begins
@@ -68,13 +69,13 @@ def contrast(positive, negative, weights=None):
 
     Its value is no likelihood: log Z is missing from it.
     """
-    under_model = ops.mean(negative) if weights is None else ops.sum(ops.multiply(negative, weights))
-    return ops.subtract(ops.mean(positive), under_model)
+    under_model = ops.mean(negative) if weights is None else ops.sum(negative * weights)
+    return ops.mean(positive) - under_model
 
 
 def size_penalty(positive, negative):
     """mean U(data)^2 + mean U(model)^2, which keeps energies from running off: Du and Mordatch (2019), section 3.3."""
-    return ops.add(ops.mean(ops.square(positive)), ops.mean(ops.square(negative)))
+    return ops.mean(ops.square(positive)) + ops.mean(ops.square(negative))
 
 
 def mala_chain(energy: Callable, x: np.ndarray, steps: int, step_size, rng: np.random.Generator):
@@ -87,23 +88,24 @@ def mala_chain(energy: Callable, x: np.ndarray, steps: int, step_size, rng: np.r
     For chains inside a compiled step: all in operations, nothing on the tape; `step_size` is an array ().
     Roberts and Tweedie (1996), section 1.4.2: the truncated algorithm, MALTA.
     """
-    longest = ops.sqrt(ops.divide(2.0 * x.shape[1], step_size))  # of a gradient: its drift is then sqrt(2 h d)
+    step_size = shown(np.asarray(step_size))
+    longest = ops.sqrt(2.0 * x.shape[1] / step_size)  # of a gradient: its drift is then sqrt(2 h d)
     u, gradient = _energy_and_drift(energy, x, longest)
-    spread, half = ops.sqrt(ops.multiply(step_size, 2.0)), ops.multiply(step_size, 0.5)
+    spread, half = (ops.sqrt(step_size * 2.0), step_size * 0.5)
     rates = []
     for _ in range(steps):
-        noise = ops.multiply(ops.normal(rng, x.shape, x.dtype), spread)
-        y = ops.add(ops.subtract(x, ops.multiply(gradient, step_size)), noise)
+        noise = ops.normal(rng, x.shape, x.dtype) * spread
+        y = x - gradient * step_size + noise
         u_y, gradient_y = _energy_and_drift(energy, y, longest)
         # log p(y) q(x | y) / (p(x) q(y | x)); see samplers.langevin.log_proposal_ratio.
-        moved = ops.subtract(ops.subtract(y, x), ops.multiply(ops.subtract(gradient_y, gradient), half))
-        proposals = ops.multiply(ops.sum(ops.multiply(ops.add(gradient, gradient_y), moved), axis=1), 0.5)
-        rate = ops.exp(ops.minimum(ops.add(ops.subtract(u, u_y), proposals), 0.0))
-        accepted = ops.less(ops.uniform(rng, u.shape, u.dtype), rate)  # False where the rate is NaN
+        moved = y - x - (gradient_y - gradient) * half
+        proposals = ops.sum((gradient + gradient_y) * moved, axis=1) * 0.5
+        rate = ops.exp(ops.minimum(u - u_y + proposals, 0.0))
+        accepted = ops.uniform(rng, u.shape, u.dtype) < rate  # False where the rate is NaN
         rows = ops.reshape(accepted, (-1, 1))
         x, gradient, u = ops.where(rows, y, x), ops.where(rows, gradient_y, gradient), ops.where(accepted, u_y, u)
         rates.append(ops.mean(accepted))
-    return x, ops.multiply(sum(rates[1:], rates[0]), 1 / steps)
+    return (x, sum(rates[1:], rates[0]) * (1 / steps))
 
 
 def _energy_and_drift(energy, x, longest):
@@ -112,7 +114,7 @@ def _energy_and_drift(energy, x, longest):
     u = values(energy, point)
     gradient = grad(ops.sum(u), point).data
     norm = ops.sqrt(ops.sum(ops.square(gradient), axis=1, keepdims=True))
-    return u.data, ops.multiply(gradient, ops.minimum(ops.divide(longest, ops.maximum(norm, 1e-30)), 1.0))
+    return (u.data, gradient * ops.minimum(longest / ops.maximum(norm, 1e-30), 1.0))
 
 
 def denoising_loss(energy: Callable, x, noise_sd: float, rng: np.random.Generator):
@@ -124,10 +126,10 @@ def denoising_loss(energy: Callable, x, noise_sd: float, rng: np.random.Generato
     """
     check_rng(rng, "denoising_loss()")
     noise = ops.normal(rng, x.shape, x.dtype)
-    blurred = tensor(ops.add(x, ops.multiply(noise, noise_sd)), requires_grad=True)
+    blurred = tensor(x + noise * noise_sd, requires_grad=True)
     slope = input_gradient(values(energy, blurred), blurred)
-    error = ops.subtract(ops.multiply(slope, noise_sd), noise)
-    return ops.multiply(ops.mean(ops.sum(ops.square(error), axis=1)), 0.5)
+    error = slope * noise_sd - noise
+    return ops.mean(ops.sum(ops.square(error), axis=1)) * 0.5
 
 
 class GaussianNoise(NamedTuple):
@@ -144,14 +146,14 @@ class GaussianNoise(NamedTuple):
 
     def draw(self, rng: np.random.Generator, n: int):
         """n points (n, d)."""
-        return ops.matmul(ops.normal(rng, (n, len(self.factor))), np.ascontiguousarray(self.factor.T))
+        return ops.normal(rng, (n, len(self.factor))) @ np.ascontiguousarray(self.factor.T)
 
     def log_prob(self, x):
         """Log-density of points (n, d): (n,)."""
         d = len(self.factor)
         log_volume = float(np.sum(np.log(np.diag(self.factor)))) + d / 2 * math.log(2 * math.pi)
-        white = ops.matmul(x, np.ascontiguousarray(self.whitening.T))
-        return ops.subtract(ops.multiply(ops.sum(ops.square(white), axis=1), -0.5), log_volume)
+        white = x @ np.ascontiguousarray(self.whitening.T)
+        return ops.sum(ops.square(white), axis=1) * -0.5 - log_volume
 
 
 def noise_contrastive_loss(energy: Callable, log_Z, x, noise: GaussianNoise, ratio: int, rng: np.random.Generator):
@@ -164,11 +166,11 @@ def noise_contrastive_loss(energy: Callable, log_Z, x, noise: GaussianNoise, rat
     fake = noise.draw(rng, ratio * x.shape[0])
 
     def logit(points):
-        known = ops.add(noise.log_prob(points), math.log(ratio))
-        return ops.negative(ops.add(ops.add(values(energy, points), log_Z), known))
+        known = noise.log_prob(points) + math.log(ratio)
+        return -(values(energy, points) + log_Z + known)
 
-    missed = ops.mean(ops.softplus(ops.negative(logit(x))))
-    return ops.add(missed, ops.multiply(ops.mean(ops.softplus(logit(fake))), float(ratio)))
+    missed = ops.mean(ops.softplus(-logit(x)))
+    return missed + ops.mean(ops.softplus(logit(fake))) * float(ratio)
 
 
 class Lesson:
@@ -205,7 +207,7 @@ class Lesson:
         positive, negative = self.network(real), self.network(ends)
         loss = total = contrast(positive, negative)
         if model.alpha:
-            total = ops.add(loss, ops.multiply(size_penalty(positive, negative), model.alpha))
+            total = loss + size_penalty(positive, negative) * model.alpha
         self._learn(total)
         return loss, ends, acceptance
 

@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 
 from .. import nn, ops, optim
-from ..arguments import check_positive, check_rng, check_size, check_sizes, is_number
+from .._support.arguments import check_positive, check_rng, check_size, check_sizes, is_number
 from ..tape import no_grad
 from ..training import History, fit
 from .scaling import per_feature, rows

@@ -8,10 +8,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from .. import nn, ops, optim
-from ..arguments import check_positive, check_rng, check_size, check_sizes, is_number
+from .._support.arguments import check_positive, check_rng, check_size, check_sizes, is_number
 from ..distributions import MultivariateNormal
-from ..tape import act, leaf, no_grad
+from ..tape import leaf, no_grad
 from ..training import History, fit
+from ..watching import act, shown
 from .scaling import Scale, overall, rows
 
 POSTERIORS = ("diagonal", "full")
@@ -236,7 +237,7 @@ class VAE:
             per_feature = ops.gaussian_nll(out, x, self._log_var(d))
         else:
             per_feature = ops.binary_cross_entropy_with_logits(out, x)
-        return ops.add(ops.multiply(per_feature, float(d)), self._penalty(*posterior, n))
+        return per_feature * float(d) + self._penalty(*posterior, n)
 
     def _penalty(self, mean, log_sd, below, n):
         """What the loss adds for the KL, per example, at the present step of the warm-up."""
@@ -245,16 +246,16 @@ class VAE:
             total = ops.sum(ops.maximum(kl, n * self.free_bits))
         else:
             kl, correlation = self._kl(mean, log_sd, below)
-            total = ops.sum(kl) if correlation is None else ops.add(ops.sum(kl), ops.sum(correlation))
+            total = ops.sum(kl) if correlation is None else ops.sum(kl) + ops.sum(correlation)
         if self.capacity is None:
-            return ops.multiply(total, self._climbed(self.beta / n))
-        return ops.multiply(ops.abs(ops.subtract(ops.multiply(total, 1 / n), self._climbed(self.capacity))), self.beta)
+            return total * self._climbed(self.beta / n)
+        return ops.abs(total * (1 / n) - self._climbed(self.capacity)) * self.beta
 
     def _climbed(self, full):
         """What a number has come to at this step if it climbs from 0 to `full` during the warm-up."""
         if not self.warmup:
             return full
-        return ops.multiply(ops.minimum(ops.multiply(self._steps_done, 1 / self.warmup), 1.0), full)
+        return ops.minimum(shown(self._steps_done) * (1 / self.warmup), 1.0) * full
 
     def _terms(self, x, rng):
         """Per example, (n,) each: -log p(x | z) at one draw of z, and KL(q(z | x) || N(0, I)) in closed form."""
@@ -263,32 +264,32 @@ class VAE:
         kl, correlation = self._kl(*posterior)
         kl = ops.sum(kl, axis=1)
         if correlation is not None:
-            kl = ops.add(kl, correlation)
+            kl = kl + correlation
         return self._reconstruction(x, z), kl
 
     def _reconstruction(self, x, z):
         """-log p(x | z) of each example in unit scale, summed over features: (n,)."""
         out = self.network_.decoder(z)
         if self.decoder == "bernoulli":
-            return ops.sum(ops.subtract(ops.softplus(out), ops.multiply(out, x)), axis=1)
+            return ops.sum(ops.softplus(out) - out * x, axis=1)
         log_var = self._log_var(x.shape[1])
-        scaled = ops.multiply(ops.square(ops.subtract(x, out)), ops.exp(ops.negative(log_var)))
-        return ops.multiply(ops.sum(ops.add(ops.add(scaled, log_var), math.log(2 * math.pi)), axis=1), 0.5)
+        scaled = ops.square(x - out) * ops.exp(-log_var)
+        return ops.sum(scaled + log_var + math.log(2 * math.pi), axis=1) * 0.5
 
     def _log_var(self, d):
         """Log-variance of the decoder per feature, (d,), in unit scale."""
         if self.network_.log_sd is None:
             return np.full(d, 2 * math.log(self.decoder_sd / self.scale_.sd), np.float32)
-        return ops.multiply(self.network_.log_sd, 2.0)
+        return self.network_.log_sd * 2.0
 
     def _draw(self, mean, log_sd, below, rng):
         """One reparameterised draw z (n, k), and the standard normal eps (n, k) that it was made of."""
         eps = ops.normal(rng, mean.shape, mean.dtype)
-        z = ops.add(mean, ops.multiply(ops.exp(log_sd), eps))
+        z = mean + ops.exp(log_sd) * eps
         if below is None:
             return z, eps
         # z_i gains the L_ij eps_j, j < i.
-        return ops.add(z, ops.matmul(ops.multiply(below, eps[:, self._below[1]]), self._to_row(eps.dtype))), eps
+        return (z + below * eps[:, self._below[1]] @ self._to_row(eps.dtype), eps)
 
     def _kl(self, mean, log_sd, below):
         """The KL term of each latent (n, k) as if they were independent, and what correlations add to the KL of each
@@ -298,14 +299,14 @@ class VAE:
         half its square.
         """
         kl = ops.standard_normal_kl(mean, log_sd)
-        return kl, None if below is None else ops.multiply(ops.sum(ops.square(below), axis=1), 0.5)
+        return (kl, None if below is None else ops.sum(ops.square(below), axis=1) * 0.5)
 
     def _kl_of_latents(self, mean, log_sd, below):
         """What each latent adds to the KL, (n, k): by the chain rule the mean KL of z_i given the latents before it."""
         kl = ops.standard_normal_kl(mean, log_sd)
         if below is None:
             return kl
-        return ops.add(kl, ops.multiply(ops.matmul(ops.square(below), self._to_row(mean.dtype)), 0.5))
+        return kl + ops.square(below) @ self._to_row(mean.dtype) * 0.5
 
     def _to_row(self, dtype):
         """The matrix that sums entries below the diagonal of L into the row they stand in."""

@@ -9,9 +9,10 @@ from itertools import pairwise
 import numpy as np
 
 from .. import ops
-from ..arguments import check_rng, check_size, is_number
+from .._support.arguments import check_rng, check_size, is_number
 from ..ops.fused import ACTIVATIONS
-from ..tape import act, leaf, relies
+from ..tape import leaf
+from ..watching import act, relies, shown
 from . import init
 from .module import Module
 
@@ -43,7 +44,7 @@ class Linear(Module):
         if self.bias is None:
             x = x if hasattr(x, "ndim") else np.asarray(x)
             _check_width(x, self.weight.data.shape[1], "Linear")
-            y = ops.matmul(x, ops.transpose(self.weight))
+            y = x @ ops.transpose(self.weight)
             return y if activation == "identity" else getattr(ops, activation)(y, **settings)
         return ops.linear(x, self.weight, self.bias, activation=activation, **settings)
 
@@ -161,7 +162,7 @@ class Dropout(Module):
         _check_array(x, "Dropout")
         if not relies(self, "training") or self.rate == 0:
             return x
-        return ops.multiply(x, ops.dropout_mask(self.rng, x.shape, self.rate, x.dtype))
+        return x * ops.dropout_mask(self.rng, x.shape, self.rate, x.dtype)
 
     def __repr__(self):
         return f"Dropout({self.rate})"
@@ -184,7 +185,7 @@ def _check_width(x, width: int, name: str) -> None:
 
 
 def _standardise(x, mean, var, eps, weight, bias):
-    return ops.add(ops.multiply(ops.divide(ops.subtract(x, mean), ops.sqrt(ops.add(var, eps))), weight), bias)
+    return (x - mean) / ops.sqrt(var + eps) * weight + bias
 
 
 class LayerNorm(Module):
@@ -231,7 +232,7 @@ class BatchNorm1d(Module):
         if x.ndim != 2:
             raise ValueError(f"BatchNorm1d takes inputs of shape (batch, {self.n}), got {x.shape}; reshape to two axes")
         if not relies(self, "training"):
-            return _standardise(x, self.running_mean, self.running_var, self.eps, self.weight, self.bias)
+            return _standardise(x, shown(self.running_mean), shown(self.running_var), self.eps, self.weight, self.bias)
         if x.shape[0] < 2:
             raise ValueError(
                 f"BatchNorm1d got a batch of {x.shape[0]} while training, which has no variance; give at least 2 rows, "

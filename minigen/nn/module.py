@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from ..tape import Tensor, act, clear, leaf, mark_changed, refuse, shown
+from ..tape import Tensor, leaf, mark_changed
+from ..watching import act, clear, refuse, shown
 
 _structure = 0  # counts the parameters and layers that were ever attached to a module
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import numpy as np
 
 from .. import ops
-from ..arguments import check_rng
-from ..tape import act, relies
+from .._support.arguments import check_rng
+from ..watching import act, relies
 from .layers import Linear
 
 EPS = 1e-12  # least length that is divided by, as in PyTorch
@@ -46,7 +46,7 @@ class SpectralLinear(Linear):
         weight = self.normalised()
         if self.bias is not None:
             return ops.linear(x, weight, self.bias)
-        return ops.matmul(x, ops.transpose(weight))
+        return x @ ops.transpose(weight)
 
     def normalised(self):
         """The weight divided by sigma, (n_out, n_in), after one round of the power iteration if in training mode."""
@@ -54,8 +54,8 @@ class SpectralLinear(Linear):
             act(self._iterate, self.weight.data, changes=(self.u, self.v))
         # Copies, because another forward pass may move u and v before the backward pass of this one.
         u, v = ops.astype(self.u, self.u.dtype), ops.astype(self.v, self.v.dtype)
-        sigma = ops.sum(ops.multiply(ops.matmul(self.weight, v), u))
-        return ops.divide(self.weight, ops.maximum(sigma, EPS))
+        sigma = ops.sum(self.weight @ v * u)
+        return self.weight / ops.maximum(sigma, EPS)
 
     def _iterate(self, weight: np.ndarray) -> None:
         np.dot(weight, self.v, out=self.u)

@@ -12,23 +12,21 @@ from ..tape import Tensor, primitive
 
 add = primitive("add", np.add, lambda g, y, a, b: g, lambda g, y, a, b: g)
 
-subtract = primitive("subtract", np.subtract, lambda g, y, a, b: g, lambda g, y, a, b: negative(g))
+subtract = primitive("subtract", np.subtract, lambda g, y, a, b: g, lambda g, y, a, b: -g)
 
-multiply = primitive("multiply", np.multiply, lambda g, y, a, b: multiply(g, b), lambda g, y, a, b: multiply(g, a))
+multiply = primitive("multiply", np.multiply, lambda g, y, a, b: g * b, lambda g, y, a, b: g * a)
 
-divide = primitive(
-    "divide", np.divide, lambda g, y, a, b: divide(g, b), lambda g, y, a, b: negative(divide(multiply(g, y), b))
-)
+divide = primitive("divide", np.divide, lambda g, y, a, b: g / b, lambda g, y, a, b: -(g * y / b))
 
-negative = primitive("negative", np.negative, lambda g, y, x: negative(g))
+negative = primitive("negative", np.negative, lambda g, y, x: -g)
 
-square = primitive("square", np.square, lambda g, y, x: multiply(g, multiply(x, 2.0)))
+square = primitive("square", np.square, lambda g, y, x: g * (x * 2.0))
 
-sqrt = primitive("sqrt", np.sqrt, lambda g, y, x: divide(multiply(g, 0.5), y))
+sqrt = primitive("sqrt", np.sqrt, lambda g, y, x: g * 0.5 / y)
 
 sign = primitive("sign", np.sign, None)
 
-abs = primitive("abs", np.abs, lambda g, y, x: multiply(g, sign(x)))
+abs = primitive("abs", np.abs, lambda g, y, x: g * sign(x))
 
 # Comparisons are steps: their derivative is zero wherever there is one.
 greater = primitive("greater", np.greater, None, None)
@@ -58,22 +56,22 @@ where = primitive(
 def _power_by_base(g, y, a, b):
     # b a^(b - 1), with 0 for b = 0 also where a^(b - 1) is infinite.
     if isinstance(b, (int, float)):
-        return multiply(g, multiply(power(a, b - 1), float(b)) if b != 0 else multiply(a, 0.0))
+        return g * (a ** (b - 1) * float(b) if b != 0 else a * 0.0)
     constant = equal(b, 0.0)
-    return multiply(g, where(constant, 0.0, multiply(b, power(a, where(constant, 1.0, subtract(b, 1.0))))))
+    return g * where(constant, 0.0, b * a ** where(constant, 1.0, b - 1.0))
 
 
 def _power_by_exponent(g, y, a, b):
     # y log a, with the limit 0 at a = 0.
     if isinstance(a, (int, float)):
-        return multiply(g, multiply(y, float(np.log(a)) if a != 0 else 0.0))
+        return g * (y * (float(np.log(a)) if a != 0 else 0.0))
     at_zero = equal(a, 0.0)
-    return multiply(g, where(at_zero, 0.0, multiply(y, log(where(at_zero, 1.0, a)))))
+    return g * where(at_zero, 0.0, y * log(where(at_zero, 1.0, a)))
 
 
 power = primitive("power", np.power, _power_by_base, _power_by_exponent)
 
-log = primitive("log", np.log, lambda g, y, x: divide(g, x))
+log = primitive("log", np.log, lambda g, y, x: g / x)
 
 
 def _wins(a, b):
@@ -87,16 +85,16 @@ wins = primitive("wins", _wins, None, None)
 maximum = primitive(
     "maximum",
     np.maximum,
-    lambda g, y, a, b: multiply(g, wins(a, b)),
-    lambda g, y, a, b: multiply(g, wins(b, a)),
+    lambda g, y, a, b: g * wins(a, b),
+    lambda g, y, a, b: g * wins(b, a),
     into=lambda out, a, b: [(partial(np.maximum, out=out), (a, b))],
 )
 
 minimum = primitive(
     "minimum",
     np.minimum,
-    lambda g, y, a, b: multiply(g, wins(b, a)),
-    lambda g, y, a, b: multiply(g, wins(a, b)),
+    lambda g, y, a, b: g * wins(b, a),
+    lambda g, y, a, b: g * wins(a, b),
     into=lambda out, a, b: [(partial(np.minimum, out=out), (a, b))],
 )
 
@@ -121,4 +119,4 @@ def _within(x, low, high):
 
 within = primitive("within", _within, None)
 
-clip = primitive("clip", _clip, lambda g, y, x, low=None, high=None: multiply(g, within(x, low, high)))
+clip = primitive("clip", _clip, lambda g, y, x, low=None, high=None: g * within(x, low, high))

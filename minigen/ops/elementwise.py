@@ -11,18 +11,19 @@ from functools import partial
 import numpy as np
 
 from .. import kernels
+from ..dtypes import as_array
 from ..tape import primitive
-from .arithmetic import add, divide, greater, multiply, negative, square, subtract, where
+from .arithmetic import square, where
 
-exp = primitive("exp", np.exp, lambda g, y, x: multiply(g, y))
+exp = primitive("exp", np.exp, lambda g, y, x: g * y)
 
-expm1 = primitive("expm1", np.expm1, lambda g, y, x: multiply(g, add(y, 1.0)))
+expm1 = primitive("expm1", np.expm1, lambda g, y, x: g * (y + 1.0))
 
-log1p = primitive("log1p", np.log1p, lambda g, y, x: divide(g, add(x, 1.0)))
+log1p = primitive("log1p", np.log1p, lambda g, y, x: g / (x + 1.0))
 
-sin = primitive("sin", np.sin, lambda g, y, x: multiply(g, cos(x)))
+sin = primitive("sin", np.sin, lambda g, y, x: g * cos(x))
 
-cos = primitive("cos", np.cos, lambda g, y, x: negative(multiply(g, sin(x))))
+cos = primitive("cos", np.cos, lambda g, y, x: -(g * sin(x)))
 
 tanh = primitive("tanh", np.tanh, lambda g, y, x: tanh_grad(g, y))
 
@@ -31,7 +32,7 @@ tanh_grad = primitive(
     "tanh_grad",
     lambda g, y: kernels.tanh_grad(g, y),
     lambda u, _, g, y: tanh_grad(u, y),
-    lambda u, _, g, y: multiply(multiply(u, g), multiply(y, -2.0)),
+    lambda u, _, g, y: u * g * (y * -2.0),
     into=lambda out, g, y: kernels.tanh_grad.into(out, g, y),
 )
 
@@ -47,7 +48,7 @@ sigmoid_grad = primitive(
     "sigmoid_grad",
     lambda g, y: kernels.sigmoid_grad(g, y),
     lambda u, _, g, y: sigmoid_grad(u, y),
-    lambda u, _, g, y: multiply(multiply(u, g), subtract(1.0, multiply(y, 2.0))),
+    lambda u, _, g, y: u * g * (1.0 - y * 2.0),
     into=lambda out, g, y: kernels.sigmoid_grad.into(out, g, y),
 )
 
@@ -69,7 +70,7 @@ def _softplus_into(out, x):
     ]
 
 
-softplus = primitive("softplus", _softplus, lambda g, y, x: multiply(g, sigmoid(x)), into=_softplus_into)
+softplus = primitive("softplus", _softplus, lambda g, y, x: g * sigmoid(x), into=_softplus_into)
 
 
 def _relu(x):
@@ -136,7 +137,7 @@ elu_grad = primitive(
     "elu_grad",
     lambda g, y, alpha: kernels.elu_grad(g, y, alpha),
     lambda u, _, g, y, alpha: elu_grad(u, y, alpha),
-    lambda u, _, g, y, alpha: where(greater(y, 0.0), 0.0, multiply(u, g)),
+    lambda u, _, g, y, alpha: where(y > 0.0, 0.0, u * g),
     into=lambda out, g, y, alpha: kernels.elu_grad.into(out, g, y, alpha),
 )
 
@@ -152,7 +153,7 @@ silu_grad = primitive(
     "silu_grad",
     lambda g, x: kernels.silu_grad(g, x),
     lambda u, _, g, x: silu_grad(u, x),
-    lambda u, _, g, x: silu_curvature(multiply(u, g), x),
+    lambda u, _, g, x: silu_curvature(u * g, x),
     into=lambda out, g, x: kernels.silu_grad.into(out, g, x),
 )
 
@@ -160,9 +161,9 @@ silu_grad = primitive(
 def _silu_third(u, _, c, x):
     # d/dx of s (1 - s) (2 + x (1 - 2 s)) = s (1 - s) ((1 - 2 s) (3 + x (1 - 2 s)) - 2 x s (1 - s))
     s = sigmoid(x)
-    slope, middle = sigmoid_grad(multiply(u, c), s), subtract(1.0, multiply(s, 2.0))
-    inner = multiply(middle, add(multiply(x, middle), 3.0))
-    return multiply(slope, subtract(inner, multiply(multiply(x, 2.0), sigmoid_grad(1.0, s))))
+    slope, middle = (sigmoid_grad(u * c, s), 1.0 - s * 2.0)
+    inner = middle * (x * middle + 3.0)
+    return slope * (inner - x * 2.0 * sigmoid_grad(1.0, s))
 
 
 # c s (1 - s) (2 + x (1 - 2 s)): the second derivative of silu, times c
@@ -181,9 +182,10 @@ def _erf(x):
     return np.fromiter(map(math.erf, x.ravel()), np.result_type(x, np.float32), x.size).reshape(x.shape)
 
 
-erf = primitive("erf", _erf, lambda g, y, x: multiply(g, multiply(exp(negative(square(x))), 2 / math.sqrt(math.pi))))
+erf = primitive("erf", _erf, lambda g, y, x: g * (exp(-square(x)) * (2 / math.sqrt(math.pi))))
 
 
 def gelu(x):
     """x Phi(x) with the standard normal distribution function Phi (Hendrycks and Gimpel, 2016), the exact form."""
-    return multiply(multiply(x, 0.5), add(erf(multiply(x, math.sqrt(0.5))), 1.0))
+    x = as_array(x, "gelu")
+    return x * 0.5 * (erf(x * math.sqrt(0.5)) + 1.0)

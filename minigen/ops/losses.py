@@ -9,8 +9,10 @@ prediction with every target. For a sum over features, multiply by their number.
 import numpy as np
 
 from .. import kernels
-from ..tape import act, as_array, primitive
-from .arithmetic import abs, clip, multiply, negative, subtract
+from ..dtypes import as_array
+from ..tape import primitive
+from ..watching import act
+from .arithmetic import abs, clip
 from .elementwise import exp, sigmoid
 from .reductions import log_softmax, mean
 from .shaping import reshape, sum_to, take_along_axis
@@ -41,17 +43,17 @@ def _mean_of(kernel, out, a, b):
 weighted_difference = primitive(
     "weighted_difference",
     lambda a, b, w: kernels.weighted_difference(a, b, w),
-    lambda g, y, a, b, w: multiply(g, w),
-    lambda g, y, a, b, w: negative(multiply(g, w)),
-    lambda g, y, a, b, w: multiply(g, subtract(a, b)),
+    lambda g, y, a, b, w: g * w,
+    lambda g, y, a, b, w: -(g * w),
+    lambda g, y, a, b, w: g * (a - b),
     into=lambda out, a, b, w: kernels.weighted_difference.into(out, a, b, w),
 )
 
 mse = primitive(
     "mse",
     _mse,
-    lambda g, y, p, t: weighted_difference(p, t, multiply(g, 2.0 / p.size)),
-    lambda g, y, p, t: weighted_difference(t, p, multiply(g, 2.0 / p.size)),
+    lambda g, y, p, t: weighted_difference(p, t, g * (2.0 / p.size)),
+    lambda g, y, p, t: weighted_difference(t, p, g * (2.0 / p.size)),
     into=lambda out, p, t: _mean_of(kernels.squared_error, out, p, t),
 )
 
@@ -59,17 +61,19 @@ mse = primitive(
 def l1(prediction, target):
     """Mean absolute error."""
     _same_shape("l1", prediction, target)
-    return mean(abs(subtract(prediction, target)))
+    prediction, target = as_array(prediction, "l1"), as_array(target, "l1")
+    return mean(abs(prediction - target))
 
 
 def huber(prediction, target, delta=1.0):
     """Mean of d^2 / 2 for distances d up to delta, delta (|d| - delta / 2) beyond (Huber, 1964)."""
     _same_shape("huber", prediction, target)
+    prediction, target = as_array(prediction, "huber"), as_array(target, "huber")
     if not delta > 0:
         raise ValueError(f"huber() got delta {delta}; expected a positive distance")
-    distance = abs(subtract(prediction, target))
+    distance = abs(prediction - target)
     near = clip(distance, None, delta)
-    return mean(multiply(near, subtract(distance, multiply(near, 0.5))))
+    return mean(near * (distance - near * 0.5))
 
 
 def _binary_cross_entropy(logits, targets):
@@ -82,8 +86,8 @@ def _binary_cross_entropy(logits, targets):
 binary_cross_entropy_with_logits = primitive(
     "binary_cross_entropy_with_logits",
     _binary_cross_entropy,
-    lambda g, y, l, t: multiply(subtract(sigmoid(l), t), multiply(g, 1.0 / l.size)),
-    lambda g, y, l, t: multiply(l, multiply(g, -1.0 / l.size)),
+    lambda g, y, l, t: (sigmoid(l) - t) * (g * (1.0 / l.size)),
+    lambda g, y, l, t: l * (g * (-1.0 / l.size)),
     into=lambda out, l, t: _mean_of(kernels.binary_cross_entropy, out, l, t),
 )
 
@@ -113,7 +117,7 @@ def cross_entropy(logits, labels):
         )
     act(_check_classes, classes, logits.shape[1])  # in a compiled step too
     picked = take_along_axis(log_softmax(logits), reshape(labels, (-1, 1)), 1)
-    return negative(mean(picked))
+    return -mean(picked)
 
 
 def _gaussian_nll(mu, target, log_var):
@@ -131,15 +135,15 @@ def _gaussian_nll(mu, target, log_var):
 def _gaussian_nll_back(wants, g, y, mu, target, log_var):
     if isinstance(log_var, (int, float)):
         log_var = np.asarray(log_var, mu.dtype)
-    share = multiply(g, 1.0 / mu.size)
-    by_mu = weighted_difference(mu, target, multiply(exp(negative(log_var)), share))
-    by_target = negative(by_mu) if wants[1] else None
+    share = g * (1.0 / mu.size)
+    by_mu = weighted_difference(mu, target, exp(-log_var) * share)
+    by_target = -by_mu if wants[1] else None
     by_log_var = None
     if wants[2]:
         # Each of the elements that share a log_var adds (1 - error^2 / variance) share / 2.
-        squares = sum_to(multiply(by_mu, subtract(mu, target)), np.shape(log_var))
+        squares = sum_to(by_mu * (mu - target), np.shape(log_var))
         sharing = float(mu.size // max(np.size(log_var), 1))
-        by_log_var = multiply(subtract(multiply(share, sharing), squares), 0.5)
+        by_log_var = (share * sharing - squares) * 0.5
     return by_mu, by_target, by_log_var
 
 
@@ -175,7 +179,7 @@ def _standard_normal_kl_into(out, mu, log_sd):
 standard_normal_kl = primitive(
     "standard_normal_kl",
     _standard_normal_kl,
-    lambda g, y, mu, log_sd: multiply(g, mu),
-    lambda g, y, mu, log_sd: multiply(g, subtract(exp(multiply(log_sd, 2.0)), 1.0)),
+    lambda g, y, mu, log_sd: g * mu,
+    lambda g, y, mu, log_sd: g * (exp(log_sd * 2.0) - 1.0),
     into=_standard_normal_kl_into,
 )

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from ..tape import as_array, primitive
-from .arithmetic import multiply
+from ..dtypes import as_array
+from ..tape import primitive
 from .shaping import broadcast_to, expand_dims, reshape, squeeze, swapaxes, transpose
 
 
@@ -49,7 +49,7 @@ def dot(a, b):
     but one of b."""
     a, b = as_array(a, "dot"), as_array(b, "dot")
     if a.ndim == 0 or b.ndim == 0:
-        return multiply(a, b)
+        return a * b
     if b.ndim <= 2:
         return matmul(a, b)
     columns = transpose(b, (b.ndim - 2, *range(b.ndim - 2), b.ndim - 1))
@@ -59,7 +59,7 @@ def dot(a, b):
 
 def outer(a, b):
     """All products of an element of a with an element of b: shape (a.size, b.size)."""
-    return multiply(reshape(a, (-1, 1)), reshape(b, (1, -1)))
+    return reshape(a, (-1, 1)) * reshape(b, (1, -1))
 
 
 def _gradient_subscripts(out, other, mine):

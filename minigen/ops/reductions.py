@@ -6,8 +6,9 @@ import math
 import numpy as np
 
 from .. import kernels
-from ..tape import as_array, primitive
-from .arithmetic import add, divide, equal, multiply, sqrt, square, subtract, where
+from ..dtypes import as_array
+from ..tape import primitive
+from .arithmetic import equal, sqrt, square, where
 from .elementwise import exp
 from .shaping import (
     astype,
@@ -71,9 +72,7 @@ def _count(x, axis) -> int:
 mean = primitive(
     "mean",
     lambda x, axis=None, keepdims=False: np.mean(x, axis=axis, keepdims=keepdims),
-    lambda g, y, x, axis=None, keepdims=False: _spread(
-        divide(g, float(builtins.max(_count(x, axis), 1))), x, axis, keepdims
-    ),
+    lambda g, y, x, axis=None, keepdims=False: _spread(g / float(builtins.max(_count(x, axis), 1)), x, axis, keepdims),
     into=lambda out, x, axis=None, keepdims=False: [
         (np.add.reduce, (x, axis, None, out, keepdims)),
         (np.divide, (out, float(_count(x, axis)), out)),
@@ -84,14 +83,14 @@ mean = primitive(
 def var(x, axis=None, ddof=0, keepdims=False):
     """Mean squared distance from the mean; divides by the count less `ddof`."""
     x = as_array(x, "var")
-    spread = square(subtract(x, mean(x, axis, True)))
+    spread = square(x - mean(x, axis, True))
     total = sum(spread, axis, keepdims)
     count = _count(x, axis) - ddof
     if count <= 0:
         raise ValueError(
             f"var() of {count + ddof} value(s) with ddof={ddof} has nothing to divide by; use a smaller ddof"
         )
-    return divide(total, float(count))
+    return total / float(count)
 
 
 def std(x, axis=None, ddof=0, keepdims=False):
@@ -102,8 +101,8 @@ def std(x, axis=None, ddof=0, keepdims=False):
 def _extreme_back(g, y, x, axis=None, keepdims=False):
     # Equal share for each of the elements that tie for the extreme.
     hits = astype(equal(x, _with_axis(y, x, axis, keepdims)), x.dtype)
-    share = divide(_with_axis(g, x, axis, keepdims), sum(hits, axis, True))
-    return multiply(hits, share)
+    share = _with_axis(g, x, axis, keepdims) / sum(hits, axis, True)
+    return hits * share
 
 
 max = primitive(
@@ -133,13 +132,13 @@ def prod(x, axis=None, keepdims=False):
         kept = (*shape[:axis], 1, *shape[axis + 1 :])
     before = (slice(None),) * axis
     if x.shape[axis] == 0:
-        x = add(sum(x, axis, True), 1.0)  # the product of nothing
+        x = sum(x, axis, True) + 1.0  # the product of nothing
     while x.shape[axis] > 1:
         n = x.shape[axis]
         half = n // 2
-        pairs = multiply(getitem(x, (*before, slice(0, half))), getitem(x, (*before, slice(half, 2 * half))))
+        pairs = getitem(x, (*before, slice(0, half))) * getitem(x, (*before, slice(half, 2 * half)))
         if n % 2:
-            first = multiply(getitem(pairs, (*before, slice(0, 1))), getitem(x, (*before, slice(n - 1, n))))
+            first = getitem(pairs, (*before, slice(0, 1))) * getitem(x, (*before, slice(n - 1, n)))
             rest = getitem(pairs, (*before, slice(1, half)))
             pairs = concatenate([first, rest], axis) if half > 1 else first
         x = pairs
@@ -160,8 +159,8 @@ def _logsumexp_into(out, x, axis=None, keepdims=False):
 logsumexp = primitive(
     "logsumexp",
     _logsumexp,
-    lambda g, y, x, axis=None, keepdims=False: multiply(
-        softmax(x, tuple(range(x.ndim)) if axis is None else axis), _with_axis(g, x, axis, keepdims)
+    lambda g, y, x, axis=None, keepdims=False: (
+        softmax(x, tuple(range(x.ndim)) if axis is None else axis) * _with_axis(g, x, axis, keepdims)
     ),
     into=_logsumexp_into,
 )
@@ -169,14 +168,14 @@ logsumexp = primitive(
 softmax = primitive(
     "softmax",
     lambda x, axis=-1: kernels.softmax(x, axis),
-    lambda g, y, x, axis=-1: multiply(y, subtract(g, sum(multiply(g, y), axis, True))),
+    lambda g, y, x, axis=-1: y * (g - sum(g * y, axis, True)),
     into=lambda out, x, axis=-1: kernels.softmax.into(out, x, axis),
 )
 
 log_softmax = primitive(
     "log_softmax",
     lambda x, axis=-1: kernels.log_softmax(x, axis),
-    lambda g, y, x, axis=-1: subtract(g, multiply(exp(y), sum(g, axis, True))),
+    lambda g, y, x, axis=-1: g - exp(y) * sum(g, axis, True),
     into=lambda out, x, axis=-1: kernels.log_softmax.into(out, x, axis),
 )
 
@@ -199,7 +198,7 @@ def _norm(x, axis=None, keepdims=False):
 
 def _norm_back(g, y, x, axis=None, keepdims=False):
     length = _with_axis(y, x, axis, keepdims)
-    return multiply(_with_axis(g, x, axis, keepdims), divide(x, where(equal(length, 0.0), 1.0, length)))
+    return _with_axis(g, x, axis, keepdims) * (x / where(equal(length, 0.0), 1.0, length))
 
 
 def _norm_into(out, x, axis=None, keepdims=False):

@@ -13,8 +13,8 @@ from collections.abc import Callable
 import numpy as np
 from tqdm import tqdm
 
-from ..arguments import check_fraction, check_positive, check_rng, check_size
-from ..interrupt import interrupt_flag
+from .._support.arguments import check_fraction, check_positive, check_rng, check_size
+from .._support.interrupt import interrupt_flag
 from .kernel import Info, Kernel
 
 Schedule = Callable[[int], float]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from .. import ops
-from ..arguments import check_rng
+from .._support.arguments import check_rng
 from ..check import GradientError
 from ..compile import compile as compiled
 from ..tape import Tensor, grad, no_grad, tensor
@@ -104,7 +104,7 @@ def from_energy(energy: LogProb) -> LogProb:
 
 def _negative(function: Callable) -> Callable:
     def negative(x):
-        return ops.negative(function(x))
+        return -function(x)
 
     negative.__name__ = f"minus {getattr(function, '__name__', type(function).__name__)}"
     return negative

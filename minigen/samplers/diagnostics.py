@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..arguments import check_size, is_number
+from .._support.arguments import check_size, is_number
 
 FEWEST = 4  # draws in a chain: two in each half
 ONE_SD = NormalDist().cdf(1.0)  # P(z < 1) for a standard normal z

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..arguments import check_rng, check_size
+from .._support.arguments import check_rng, check_size
 
 Statistics = Callable[[np.ndarray, np.ndarray], np.ndarray]
 

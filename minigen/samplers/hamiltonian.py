@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .. import kernels
-from ..arguments import check_size
+from .._support.arguments import check_size
 from .density import Density, LogProb
 from .kernel import Kernel, State
 

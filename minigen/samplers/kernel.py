@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .. import kernels, ops
-from ..arguments import check_positive, check_rng
+from .._support.arguments import check_positive, check_rng
 from .density import Density, as_position
 
 

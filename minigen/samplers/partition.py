@@ -14,8 +14,8 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from ..arguments import check_rng, check_size, is_number
-from ..interrupt import interrupt_flag
+from .._support.arguments import check_rng, check_size, is_number
+from .._support.interrupt import interrupt_flag
 from .density import Density, LogProb, as_position
 from .kernel import Kernel, State
 from .langevin import mala

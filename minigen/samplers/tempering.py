@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..arguments import check_positive
+from .._support.arguments import check_positive
 from .kernel import Kernel, State
 
 

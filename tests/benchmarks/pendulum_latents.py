@@ -21,7 +21,8 @@ from pathlib import Path
 
 import numpy as np
 
-from minigen import blas, datasets, metrics, models
+from minigen import datasets, metrics, models
+from minigen._support import blas
 from minigen.models import latents
 
 ALIVE = 0.5  # nats

@@ -86,7 +86,8 @@ def main():
     parser.add_argument("--rows", nargs="+", default=ROWS, choices=ROWS, metavar="ROW", help="only these, by name")
     arguments = parser.parse_args()
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    from minigen import blas, tour
+    from minigen import tour
+    from minigen._support import blas
 
     with blas.one_thread():
         tour.warm_up(tour.make_data(np.random.default_rng(0), quick=True))

@@ -32,7 +32,8 @@ import steps_minigen
 from rows import CHAINS, COMPILED, LEAPFROG, TORCH_COMPILED, row
 from timing import cores
 
-from minigen import blas, ops, samplers
+from minigen import ops, samplers
+from minigen._support import blas
 
 PEERS = ("torch", "jax")
 CLOCK, PROCESSOR = "ratios", "ratios of processor time"

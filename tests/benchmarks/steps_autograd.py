@@ -12,7 +12,7 @@ from autograd import elementwise_grad, value_and_grad
 from rows import AUTOGRAD, BETAS, EPS, LR, PENALTY, SLOPE
 from worker import Job, serve
 
-import minigen.blas
+import minigen._support.blas
 
 ACTIVATIONS = {
     "tanh": anp.tanh,
@@ -204,5 +204,5 @@ def sampling(row):
 if __name__ == "__main__":
     serve(
         {AUTOGRAD: lambda row: (training if row.name in LOSSES else sampling)(row)},
-        {"autograd": f"{version('autograd')}, NumPy {np.__version__}", "threads": minigen.blas.threads()},
+        {"autograd": f"{version('autograd')}, NumPy {np.__version__}", "threads": minigen._support.blas.threads()},
     )

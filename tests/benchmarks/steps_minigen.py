@@ -9,7 +9,8 @@ from rows import BETAS, COMPILED, EAGER, EPS, FLOOR, LEAPFROG, LR, PENALTY, SLOP
 from worker import Job, serve
 
 import minigen
-from minigen import blas, nn, ops, optim, samplers, tape
+from minigen import nn, ops, optim, samplers, tape
+from minigen._support import blas
 
 # One loss for each optimiser of a row; it takes the networks, then the data, then the draws.
 

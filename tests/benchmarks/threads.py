@@ -12,7 +12,7 @@ import argparse
 import numpy as np
 import timing
 
-from minigen import blas
+from minigen._support import blas
 
 SIZES = [
     *((16, 16, 16), (32, 32, 32), (64, 64, 32), (64, 64, 64), (64, 64, 80), (64, 100, 128), (128, 128, 128)),

@@ -7,7 +7,7 @@ import pytest
 from scipy.special import erf
 
 from minigen import grad, nn, ops, tensor
-from minigen.tape import Watcher, watch
+from minigen.watching import Watcher, watch
 
 ACTIVATIONS = {
     "identity": lambda x: x,

@@ -13,7 +13,8 @@ from hypothesis.extra import numpy as hnp
 import minigen
 from examples import BINARY, ELEMENTWISE, EXAMPLES, LOSSES, NAMES
 from minigen import Tensor, check, ops
-from minigen.tape import OPERATIONS, Watcher, leaf, watch
+from minigen.tape import OPERATIONS, leaf
+from minigen.watching import Watcher, watch
 
 ALL = list(itertools.chain(*EXAMPLES.values()))
 DIFFERENTIATED = [example for example in ALL if example.inputs]

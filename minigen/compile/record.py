@@ -13,9 +13,10 @@ from functools import partial
 
 import numpy as np
 
-from . import ops, tape
-from .ops.methods import METHODS, call_as_numpy
-from .tape import Tensor, Watcher
+from .. import ops
+from ..ops.methods import METHODS, call_as_numpy
+from ..tape import Tensor
+from ..watching import Watcher, watch, watcher
 
 
 class CompileError(RuntimeError):
@@ -115,7 +116,7 @@ Recorded.T = property(lambda self: self.transpose())
 
 
 def is_recording() -> bool:
-    return isinstance(tape._watcher, Recorder)
+    return isinstance(watcher.get(), Recorder)
 
 
 def _operation(spelled, inputs, settings):
@@ -268,11 +269,8 @@ class Recorder(Watcher):
             self._change(thing)
         changes = [plain(thing) for thing in changes]
         call = Call(action, args, {}, changes)
-        tape._watcher = None  # what an action does inside is its own affair
-        try:
+        with watch(None):  # what an action does inside is its own affair
             value = action(*call.args)
-        finally:
-            tape._watcher = self
         if isinstance(value, float):  # such as the norm of a gradient: what it was is not what it will be
             call.value = np.array(value)
             self.made[id(call.value)] = len(self.calls)

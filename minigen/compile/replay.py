@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from .kernels import copy_result
-from .recording import Call, Recorder, address, arrays, each, leaves, owner, plain, raw
-from .tape import Tensor, add_to, clear
+from ..kernels import copy_result
+from ..tape import Tensor
+from ..watching import add_to, clear
+from .record import Call, Recorder, address, arrays, each, leaves, owner, plain, raw
 
 
 class Plan:

@@ -1,7 +1,7 @@
 """A training step without Python in the way: record one call as a flat list of kernel calls, then replay the list.
 
-`minigen.recording` notes what a call of the step did, `minigen.replay` makes of it calls `function(*arguments)` over
-arrays allocated beforehand; here is what the user holds, and the comparison that finds what a replay would miss.
+`record` notes what a call of the step did, `replay` makes of it calls `function(*arguments)` over arrays allocated
+beforehand; here is what the user holds, and the comparison that finds what a replay would miss.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from types import MethodType
 
 import numpy as np
 
-from . import tape
-from .recording import CompileError, Recorded, Recorder, arrays, each, is_recording, leaves, putting_back, raw, state_of
+from ..tape import Tensor, is_paused
+from ..watching import watch, watcher
+from .record import CompileError, Recorded, Recorder, arrays, each, is_recording, leaves, putting_back, raw, state_of
 from .replay import Plan, mismatch, named, own, sketch
-from .tape import Tensor, watch
 
 ROUNDING = 1e-4  # a replay may differ by this much of the largest value before it is called wrong
 CHECKED = {2, *(10**n for n in range(1, 10))}  # the calls that are done both ways
@@ -39,7 +39,7 @@ class CompiledStep:
         return self if instance is None else MethodType(self, instance)
 
     def __call__(self, *args):
-        if self._eager or tape._watcher is not None or os.environ.get("MINIGEN_COMPILE") == "0":
+        if self._eager or watcher.get() is not None or os.environ.get("MINIGEN_COMPILE") == "0":
             if is_recording():
                 raise CompileError(
                     f"{self.name}() is compiled and was called inside another compiled step; compile only the outer one"
@@ -65,7 +65,7 @@ class CompiledStep:
 
     def _key(self, args) -> tuple:
         """Arguments of one key can share a recording."""
-        key = [tape._recording]
+        key = [is_paused()]
         for arg in args:
             if type(arg) in (np.ndarray, Recorded):
                 key.append((arg.shape, arg.dtype))

@@ -1,0 +1,146 @@
+"""What should a person read when the engine cannot use what it was given? Its errors, in words."""
+
+from __future__ import annotations
+
+import numpy as np
+
+# What to do about the commonest messages that come from NumPy.
+_ADVICE = {
+    "broadcast": "counted from the last, axes must be equal or 1; use reshape or expand_dims",
+    "not aligned": "the last axis of the first and the rows of the second must be equal; is a transpose missing?",
+    "ufunc": "give tensors, arrays or numbers",
+    "unsupported operand": "give tensors, arrays or numbers",
+    "has no attribute": "give tensors or arrays",
+}
+
+
+def explained(name: str, raw, error: Exception) -> Exception:
+    """The same kind of error, with the operation's name, what it was given and what to do."""
+    text = str(error).rstrip()
+    if getattr(error, "explained", False) or text.startswith(f"{name}() "):
+        return error
+    kind = next((kind for kind in (IndexError, ValueError) if isinstance(error, kind)), TypeError)
+    given = ", ".join(f"array of shape {a.shape}" if isinstance(a, np.ndarray) else repr(a)[:60] for a in raw)
+    advice = next((f"; {advice}" for sign, advice in _ADVICE.items() if sign in text), "")
+    found = kind(f"{name}() cannot use ({given}): {text}{advice}")
+    found.explained = True
+    return found
+
+
+def refused(name: str, args, error: Exception) -> Exception:
+    """What to raise where an operation cannot use what it was given and nothing of that was a list."""
+    return error if type(error) is TypeError else explained(name, args, error)
+
+
+def ragged(what: str) -> TypeError:
+    return TypeError(f"{what}; give every row the same length")
+
+
+def no_reals(caller: str, dtype) -> TypeError:
+    return TypeError(
+        f"{caller} got data of type {dtype}; expected real numbers: float32, float64, integers or booleans"
+    )
+
+
+def no_floats(dtype) -> TypeError:
+    return TypeError(
+        f"tensor() got {dtype} with requires_grad=True; a gradient needs floating-point numbers: write 1.0 for 1, or "
+        "convert with .astype(np.float32)"
+    )
+
+
+def two_dtypes(name: str, dtypes) -> TypeError:
+    found = " and ".join(sorted(map(str, dtypes)))
+    return TypeError(f"{name}() got tensors of two dtypes, {found}; convert one of them with .astype()")
+
+
+def name_taken(name: str) -> ValueError:
+    return ValueError(f"there is an operation named {name!r} already; choose another name")
+
+
+def no_leaf() -> ValueError:
+    return ValueError("grad can be set only on a leaf: a tensor made with requires_grad=True")
+
+
+def wrong_gradient(shape: tuple, value) -> ValueError:
+    given = f"shape {value.shape}" if type(value) is np.ndarray else type(value).__name__
+    return ValueError(f"grad of this leaf is a NumPy array of shape {shape} or None; got {given}")
+
+
+def no_copy() -> TypeError:
+    return TypeError("a tensor that was computed on the tape cannot be copied or pickled; detach() it first")
+
+
+def nothing_to_learn() -> ValueError:
+    return ValueError(
+        "backward(): this value does not depend on any tensor that requires a gradient; make the inputs to learn with "
+        "minigen.tensor(data, requires_grad=True) and compute the loss outside no_grad()"
+    )
+
+
+def none_of_the_leaves() -> ValueError:
+    return ValueError(
+        "backward(): this value depends on none of the leaves it was given; give tensors that require a gradient, such "
+        "as network.parameters(), from which it was computed without detach()"
+    )
+
+
+def check_targets(targets: list, tensor_type: type) -> None:
+    """Raise unless these are tensors that a gradient can be taken by."""
+    if not targets:
+        raise ValueError("grad() got an empty list to differentiate by; give at least one tensor")
+    for i, x in enumerate(targets):
+        if type(x) is not tensor_type:
+            raise TypeError(
+                f"grad() by argument {i}, a {type(x).__name__}: it must be a Tensor; make it with minigen.tensor"
+            )
+        if x.node is None:
+            raise ValueError(
+                f"grad() by argument {i} of shape {x.data.shape}, which does not require a gradient: make it with "
+                "minigen.tensor(data, requires_grad=True) before computing y"
+            )
+
+
+def no_path(i: int, shape: tuple) -> ValueError:
+    return ValueError(
+        f"grad(): y does not depend on argument {i} of shape {shape}; was y computed from another tensor, under "
+        "no_grad(), or through detach()? A gradient can be differentiated again if it was taken with "
+        "create_graph=True, and if it is not constant, as the second derivative of x * x is"
+    )
+
+
+def no_tensor(y, caller: str) -> TypeError:
+    return TypeError(f"{caller} needs a Tensor, got {type(y).__name__}")
+
+
+def no_scalar(array: np.ndarray, caller: str) -> Exception:
+    if array.size != 1:
+        return ValueError(
+            f"{caller} needs a scalar, got shape {array.shape}; reduce it first, for example with .sum() or .mean()"
+        )
+    return TypeError(f"{caller} needs a floating-point scalar, got {array.dtype}")
+
+
+def wrong_rule(name: str, gradient) -> TypeError:
+    if type(gradient) is tuple:
+        return TypeError(
+            f"a rule of {name}() gave a tuple; primitive() takes one rule per argument, each giving one gradient, or a "
+            "joint= rule that gives them all"
+        )
+    return TypeError(
+        f"the rule of {name}() gave a {type(gradient).__name__} for tensors; write it in minigen.ops, so that it can "
+        "be differentiated again"
+    )
+
+
+def changed_since(shape: tuple, name: str) -> ValueError:
+    return ValueError(
+        f"a parameter of shape {shape} was changed after {name}() had used it, so its gradient would be wrong; compute "
+        "the loss again after each optimiser step"
+    )
+
+
+def no_rule(name: str, index: int) -> NotImplementedError:
+    return NotImplementedError(
+        f"{name}() has no derivative by its argument {index}; give primitive() a rule for it, or detach() that argument"
+    )

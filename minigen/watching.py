@@ -1,0 +1,110 @@
+"""Who looks on while operations run? The finder of NaN does, and so does the recorder of a compiled step.
+
+`watcher.get()` is the one who watches now, or None. The tape tells it of every operation. Whoever changes an array in
+place, or asks for one by name, says so here, by `act`, `relies`, `shown` or `refuse`, so that a replay does it again.
+
+Each thread has its own watcher: what one thread trains is not seen by the recorder of another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+import numpy as np
+
+
+class Watcher:
+    """Sees every operation as it runs, and every change of an array in place."""
+
+    def given(self, args: Sequence) -> None:
+        """The arguments of the operation that runs next, tensors among them."""
+
+    def run(self, op: Callable, raw: Sequence, static: dict):
+        """Compute the operation; the default just does."""
+        return op.forward(*raw, **static)
+
+    def recorded(self, node) -> None:
+        """A node has been put on the tape."""
+
+    def contributed(self, node, index: int, gradient) -> None:
+        """The rule of `node` has given the gradient of its argument `index`."""
+
+    def act(self, action: Callable, args: Sequence, changes: Sequence):
+        """Do what is no operation: something that changes arrays, generators or objects in place."""
+        return action(*args)
+
+    def constant(self, array: np.ndarray) -> np.ndarray:
+        """An array the engine has made that is the same in every run."""
+        return array
+
+    def shown(self, array: np.ndarray) -> np.ndarray:
+        """An array that the program asks for by name, such as a gradient."""
+        return array
+
+    def relies(self, thing, name: str) -> None:
+        """What happens depends on an attribute of an object."""
+
+    def refuse(self, what: str) -> None:
+        """Something was done that this watcher may not be able to see."""
+
+
+watcher: ContextVar[Watcher | None] = ContextVar("watcher", default=None)
+_watchers: ContextVar[tuple[list, ...]] = ContextVar("watchers", default=())
+
+
+@contextmanager
+def watch(by: Watcher | None):
+    """Let `by` see every operation of this thread inside the block; with None, nobody."""
+    entry = [by]  # the same watcher may be on the stack twice
+    _watchers.set((*_watchers.get(), entry))
+    watcher.set(by)
+    try:
+        yield by
+    finally:  # blocks may end in another order than they began, as those of two generators do
+        left = tuple(each for each in _watchers.get() if each is not entry)
+        _watchers.set(left)
+        watcher.set(left[-1][0] if left else None)
+
+
+def act(action: Callable, *args, changes: Sequence = ()):
+    """Do `action(*args)`, which changes the things in `changes` in place, in sight of whoever watches."""
+    by = watcher.get()
+    return action(*args) if by is None else by.act(action, args, changes)
+
+
+def relies(thing, name: str):
+    """The attribute `name` of an object, such as the mode of a layer, in sight of whoever watches."""
+    by = watcher.get()
+    if by is not None:
+        by.relies(thing, name)
+    return getattr(thing, name)
+
+
+def shown(array: np.ndarray | None) -> np.ndarray | None:
+    """An array handed to the program, in sight of whoever watches."""
+    by = watcher.get()
+    return array if by is None or array is None else by.shown(array)
+
+
+def refuse(what: str) -> None:
+    """Tell whoever watches of a change that only the program's own lines can make."""
+    by = watcher.get()
+    if by is not None:
+        by.refuse(what)
+
+
+def live_check(check: Callable, *args) -> None:
+    """Do `check(*args)`, which changes nothing and may raise, in sight of whoever watches: a replay checks again."""
+    act(check, *args)
+
+
+def add_to(total: np.ndarray, part: np.ndarray) -> None:
+    """Add an array to another in place."""
+    np.add(total, part, out=total)
+
+
+def clear(total: np.ndarray) -> None:
+    """Set an array to zero in place."""
+    total.fill(0)
