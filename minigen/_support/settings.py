@@ -1,0 +1,223 @@
+"""What may an argument be? Said once, in its type hint; a class's fields and a function's arguments are checked by it.
+
+    @settings
+    class VAE:
+        latent: Count = 6
+        posterior: Literal["diagonal", "full"] = "diagonal"
+        capacity: NotNegative | None = None
+
+    @checked
+    def ring(n: Count, rng: Rng, radius: Positive = 1.0): ...
+
+A wrong value raises ValueError (TypeError for what is no generator, array or function): who was called, with what, and
+what was expected. `settings` makes a dataclass; its method `agree`, if it has one, says what single values cannot.
+`checked` costs some microseconds a call and is not for what runs in every step.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from functools import cache, wraps
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+import numpy as np
+
+from .arrays import as_matrix, as_vector
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of value: how an error calls it, which values are of it, and what is kept of one."""
+
+    expected: str
+    holds: Callable[[Any], bool]
+    kept: Callable[[Any], Any] = lambda value: value
+    error: type[Exception] = ValueError
+
+
+@dataclass(frozen=True)
+class ArrayKind:
+    """Data: `taken(value, name, caller)` gives the array, or raises an error that says what is wrong with it."""
+
+    taken: Callable[[Any, str, str], np.ndarray]
+
+
+def is_number(value) -> bool:
+    """Whether a value is a real number, of Python or NumPy, that a float can hold; a boolean is none."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
+        return False
+    return not isinstance(value, int) or abs(value) <= sys.float_info.max
+
+
+def as_python(value):
+    """The same number of Python: one of NumPy would bring its own dtype into float32 arithmetic."""
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def is_whole(value, least: int = 0) -> bool:
+    """Whether a value is a whole number from `least`; a boolean is none."""
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and value >= least
+
+
+def _between(low: float, high: float) -> Callable[[Any], bool]:
+    return lambda x: is_number(x) and low <= x < high
+
+
+def _is_list(value, holds: Callable[[Any], bool]) -> bool:
+    return isinstance(value, (Sequence, np.ndarray)) and not isinstance(value, str) and all(map(holds, value))
+
+
+Count = Annotated[int, Kind("a whole number, 1 or more", lambda n: is_whole(n, 1), int)]
+Whole = Annotated[int, Kind("a whole number, 0 or more", is_whole, int)]
+Number = Annotated[float, Kind("a finite number", lambda x: is_number(x) and math.isfinite(x), as_python)]
+Positive = Annotated[float, Kind("a positive number", lambda x: is_number(x) and 0 < x < math.inf, as_python)]
+NotNegative = Annotated[float, Kind("a number of 0 or more", lambda x: is_number(x) and 0 <= x < math.inf, as_python)]
+Fraction = Annotated[float, Kind("a number in [0, 1)", _between(0, 1), as_python)]
+Share = Annotated[float, Kind("a number between 0 and 1", lambda x: is_number(x) and 0 <= x <= 1, as_python)]
+Inside = Annotated[
+    float, Kind("a number between 0 and 1, both left out", lambda x: is_number(x) and 0 < x < 1, as_python)
+]
+Betas = Annotated[
+    tuple[float, float],
+    Kind(
+        "two numbers in [0, 1)",
+        lambda b: _is_list(b, _between(0, 1)) and len(b) == 2,
+        lambda b: tuple(map(as_python, b)),
+    ),
+]
+Widths = Annotated[
+    Sequence[int],
+    Kind(
+        "a list of widths, whole numbers from 1, such as (64, 64)",
+        lambda widths: _is_list(widths, lambda n: is_whole(n, 1)),
+        lambda widths: tuple(map(int, widths)),
+    ),
+]
+Rng = Annotated[
+    np.random.Generator,
+    Kind(
+        "a numpy.random.Generator: pass rng=numpy.random.default_rng(0)",
+        lambda rng: isinstance(rng, np.random.Generator),
+        error=TypeError,
+    ),
+]
+Rows = Annotated[Any, ArrayKind(as_matrix)]  # (n, d), finite, float64
+Column = Annotated[Any, ArrayKind(as_vector)]  # (n,), finite, float64
+
+
+def one_of(names) -> Kind:
+    """The kind of the names in a table."""
+    return Kind(f"one of {', '.join(map(str, names))}", lambda name: isinstance(name, str) and name in names)
+
+
+def instance_of(cls: type, advice: str = "") -> Kind:
+    """The kind of the instances of a class."""
+    expected = f"{'an' if cls.__name__[0] in 'AEIOU' else 'a'} {cls.__name__}"
+    return Kind(f"{expected}{advice and ', ' + advice}", lambda value: isinstance(value, cls), error=TypeError)
+
+
+def kinds_of(hint) -> list[Kind | ArrayKind]:
+    """The kinds that a type hint allows; none for a hint that says nothing of values."""
+    if hint is type(None):
+        return [Kind("None", lambda value: value is None)]
+    if hint is bool:
+        return [Kind("True or False", lambda value: isinstance(value, (bool, np.bool_)), bool)]
+    origin = get_origin(hint)
+    if origin is Literal:
+        return [one_of(get_args(hint))]
+    if origin is Annotated:
+        return [extra for extra in hint.__metadata__ if isinstance(extra, (Kind, ArrayKind))]
+    if Callable in (hint, origin):
+        return [Kind("a function", callable, error=TypeError)]
+    if origin is Union or type(hint).__name__ == "UnionType":
+        each = [kinds_of(part) for part in get_args(hint)]
+        return [kind for kinds in each for kind in kinds] if all(each) else []
+    return []
+
+
+def taken(value, kinds: Sequence[Kind | ArrayKind], name: str, caller: str):
+    """What is kept of a value that is of one of these kinds; raises what is wrong with any other."""
+    for kind in kinds:
+        if isinstance(kind, Kind) and kind.holds(value):
+            return kind.kept(value)
+    for kind in kinds:
+        if isinstance(kind, ArrayKind):
+            return kind.taken(value, name, caller)
+    expected = " or ".join(kind.expected for kind in kinds)
+    raise kinds[0].error(f"{caller} got {name}={_shown(value)}; expected {expected}")
+
+
+def _shown(value) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def _declared(hints: dict, names) -> dict[str, list]:
+    found = {name: kinds_of(hints[name]) for name in names if name in hints}
+    return {name: kinds for name, kinds in found.items() if kinds}
+
+
+def settings(cls):
+    """A dataclass whose fields are checked by their hints when it is made, and then all together by `agree`."""
+
+    @cache
+    def declared(made: type) -> dict[str, list]:
+        hints = get_type_hints(made, include_extras=True)
+        return _declared(hints, [field.name for field in fields(made) if field.init])
+
+    def check(self):
+        for name, kinds in declared(type(self)).items():
+            setattr(self, name, taken(getattr(self, name), kinds, name, type(self).__name__))
+        if hasattr(self, "agree"):
+            self.agree()
+
+    cls.__post_init__ = check
+    cls.declared = classmethod(declared)
+    return dataclass(eq=False, repr=False)(cls)
+
+
+F = TypeVar("F", bound=Callable)
+
+
+def checked(function: F) -> F:
+    """The function, with its arguments checked and converted by their hints before it runs."""
+    signature = inspect.signature(function)
+    name = function.__qualname__.removesuffix(".__init__") + ("" if function.__name__ == "__init__" else "()")
+
+    @cache  # hints may name what is defined further down
+    def declared() -> dict[str, list]:
+        return _declared(get_type_hints(function, include_extras=True), signature.parameters)
+
+    @wraps(function)
+    def checking(*args, **settings):
+        bound = signature.bind(*args, **settings)
+        for argument, kinds in declared().items():
+            if argument in bound.arguments:
+                bound.arguments[argument] = taken(bound.arguments[argument], kinds, argument, name)
+        return function(*bound.args, **bound.kwargs)
+
+    checking.declared = declared
+    return checking
+
+
+class Fitted:
+    """A mix-in of what is learned by `fit`: it says so when asked for something before.
+
+    `learned` is the name of an attribute that `fit` leaves, `taught_by` how `fit` is called.
+    """
+
+    learned: str
+    taught_by: str = "fit(X, rng=...)"
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether `fit` has been called."""
+        return hasattr(self, self.learned)
+
+    def _check_fitted(self) -> None:
+        if not self.is_fitted:
+            raise ValueError(f"this {type(self).__name__} has not been fitted yet; call {self.taught_by} first")
