@@ -205,7 +205,7 @@ networks = {"activation": "tanh", "critic_activation": "tanh", "hidden": (32, 32
 make = lambda loss, **more: models.GAN(1, **networks, critic_steps=5, loss=loss, **more)
 for name, loss in losses.items():
     history = make(name, steps=50, record_every=1).fit(X, rng=dice()).history_
-    gap = max(gap, np.abs(play(unit, loss, dice(), 50).T - [history.critic_loss, history.generator_loss]).max())
+    gap = max(gap, np.abs(play(unit, loss, dice(), 50).T - [history["critic"], history["generator"]]).max())
 lesson.claim(f"over 50 turns both players' losses equal those of models.GAN to {gap:.0e} (limit 1e-4)", gap < 1e-4)
 
 # %% [markdown]

@@ -117,7 +117,7 @@ def play(penalty, rng, turns):
 # Does the library play as we do? Ten turns of both from the same dice; then the whole game.
 gan = lambda **more: models.GAN(LATENT, (256,), "tanh", critic_hidden=(512,), r1=0.1, batch_size=BATCH, **more)
 history = gan(steps=10, record_every=1).fit(data.theta, rng=dice()).history_
-gap = np.abs(play(0.1, dice(), 10)[2].T - [history.critic_loss, history.generator_loss]).max()
+gap = np.abs(play(0.1, dice(), 10)[2].T - [history["critic"], history["generator"]]).max()
 lesson.claim(f"over 10 turns both players' losses equal those of models.GAN to {gap:.0e} (limit 1e-4)", gap < 1e-4)
 
 drawn_by = lambda generator: centre + unit * generator(np.float32(rng.standard_normal((n, LATENT)))).data

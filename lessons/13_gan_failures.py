@@ -17,7 +17,7 @@ import numpy as np
 from lesson import Lesson
 
 from minigen import grad, metrics, models, nn, ops, targets, tensor
-from minigen.models import adversarial
+from minigen.models import gan_losses
 
 lesson = Lesson("13_gan_failures")
 rng, blue, red, grey = lesson.rng, "#1f5fa8", "#b3261e", "#777"
@@ -108,8 +108,8 @@ def r1(critic, real):
 
 
 critic, pairs = nn.MLP([4, 16, 1], "tanh", rng=rng).astype(np.float64), pack(data["ring"][:64], 2)
-real = tensor(adversarial.packed(data["ring"][:64], 2), requires_grad=True)
-theirs, weight = adversarial.zero_centred_penalty(adversarial.input_gradient(critic(real), real)), critic[0].weight
+real = tensor(gan_losses.packed(data["ring"][:64], 2), requires_grad=True)
+theirs, weight = gan_losses.zero_centred_penalty(gan_losses.input_gradient(critic(real), real)), critic[0].weight
 gaps = r1(critic, pairs) - theirs, grad(r1(critic, pairs), weight) - grad(theirs, weight), pairs - real
 off = max(np.abs(gap.data).max() for gap in gaps)
 lesson.claim(f"packs, penalty and its gradient by weights are the library's to {off:.0e} (limit 1e-12)", off < 1e-12)

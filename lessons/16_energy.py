@@ -26,7 +26,7 @@ from lesson import Lesson
 
 import minigen
 from minigen import grad, models, nn, no_grad, ops, optim, targets
-from minigen.models import phases
+from minigen.models import energy_losses
 
 lesson = Lesson("16_energy")
 rng, black, blue, red = lesson.rng, "#000", "#1f5fa8", "#b3261e"
@@ -132,7 +132,7 @@ surprise = ops.mean(net(data)) + ops.logsumexp(-net(grid)) + np.log(area)
 exact = np.concatenate([g.data.ravel() for g in grad(surprise, net.parameters())])
 p, here = boltzmann(net(grid).data[:, 0]), slopes(grid)
 ours = slopes(data).mean(axis=0) - p @ here
-gap, same = np.abs(ours - exact).max(), np.abs(phases.two_phase_gradient(net, data, grid, p) - ours).max()
+gap, same = np.abs(ours - exact).max(), np.abs(energy_losses.two_phase_gradient(net, data, grid, p) - ours).max()
 found = f"the phases' gradient is that of the surprise ({np.abs(exact).max():.2f} at most) to {gap:.0e} (limit 1e-4),"
 lesson.claim(f"{found} minigen's two_phase_gradient to {same:.0e} (1e-9)", gap < 1e-4 and same < 1e-9)
 n, mean = 10_000, p @ here

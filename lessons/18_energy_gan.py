@@ -165,7 +165,7 @@ same = {"critic_activation": "silu", "r1": 0.1, "entropy_weight": 0.4, "noise_sd
 same |= dict.fromkeys(("hidden", "critic_hidden", "entropy_hidden"), (64, 64))
 for name, loss, sizes in (("jsd", together, [4, 64, 64, 1]), ("infogan", guess, [2, 64, 64, 2])):
     past = models.EnergyGAN(2, entropy=name, **same, steps=20, record_every=1).fit(X, rng=dice()).history_
-    theirs = np.transpose([past.critic_loss, past.generator_loss, past.entropy_loss])
+    theirs = np.transpose([past["critic"], past["generator"], past["entropy"]])
     gap = max(gap, np.abs(play(unit, dice(), 20, loss, sizes, latent=2)[2] - theirs).max())
 lesson.claim(f"over 20 turns on a ring all losses are those of models.EnergyGAN to {gap:.0e} (limit 1e-4)", gap < 1e-4)
 

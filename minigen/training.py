@@ -1,10 +1,14 @@
-"""The one training loop: minibatches, progress, validation and early stopping, callbacks, checkpoints, Ctrl-C."""
+"""The one training loop: minibatches, progress, validation and early stopping, callbacks, checkpoints, Ctrl-C.
+
+`run` repeats a step, whatever it is: of a regression, of two players against each other, of chains and an energy.
+`fit` gives it the plainest one, which is `descend`: down the gradient of a loss.
+"""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,39 +17,83 @@ import numpy as np
 from tqdm import tqdm
 
 from . import storage
-from ._support.arguments import check_rng, check_size
+from ._support.arrays import as_numbers, check_finite
 from ._support.interrupt import interrupt_flag
+from ._support.settings import Count, Positive, Rng, checked
 from .compile import compile as compiled
 from .nn.module import Module
 from .optim import Adam, Optimizer, WeightAverage, clip_grad_norm
-from .tape import Tensor, depends_on, no_grad
+from .tape import Tensor, no_grad
+from .watching import live_check
 
 
 @dataclass
 class History:
     """What happened during training.
 
-    `loss` holds one value a step, `validation` pairs (step, loss); `seconds` is the time taken, `stopped` says why
-    training ended: "steps", "patience", "callback" or "interrupt". `best_step` is where the validation loss was lowest.
-    After a resume it covers the whole training, what came before the checkpoint too.
+    `step` holds the numbers of the recorded steps, and `losses` what the step returned in each of them, by name;
+    `history["critic"]` is short for `history.losses["critic"]`, and `history.loss` for `history["loss"]`. `validation`
+    holds pairs (step, loss), and `best_step` is where that loss was lowest. `seconds` is the time taken, `stopped` says
+    why training ended: "steps", "patience", "callback" or "interrupt". After a resume it covers the whole training,
+    what came before the checkpoint too.
     """
 
-    loss: list[float] = field(default_factory=list)
+    step: list[int] = field(default_factory=list)
+    losses: dict[str, list[float]] = field(default_factory=dict)
     validation: list[tuple[int, float]] = field(default_factory=list)
     seconds: float = 0.0
     stopped: str = "steps"
     best_step: int | None = None
 
+    def __getitem__(self, name: str) -> list[float]:
+        if name not in self.losses:
+            raise KeyError(f"this history has no {name!r}; it has {', '.join(self.losses) or 'nothing yet'}")
+        return self.losses[name]
+
+    @property
+    def loss(self) -> list[float]:
+        """The values named "loss"."""
+        return self["loss"]
+
+    def add(self, step: int, losses: Mapping[str, float]) -> None:
+        """Note what a step returned."""
+        self.step.append(step)
+        for name, value in losses.items():
+            self.losses.setdefault(name, []).append(value)
+
+    def add_validation(self, step: int, value: float) -> bool:
+        """Note a validation loss; whether it is the lowest so far."""
+        improved = value < dict(self.validation).get(self.best_step, math.inf)
+        self.validation.append((step, value))
+        if improved:
+            self.best_step = step
+        return improved
+
+    def validations_since_best(self) -> int:
+        """How many validations there were after the best one."""
+        return sum(step > (self.best_step or 0) for step, _ in self.validation)
+
 
 @dataclass(frozen=True)
 class StepInfo:
-    """What a callback is given after each step; a callback that returns True ends the training."""
+    """What a callback is given after each step; a callback that returns True ends the training.
+
+    `losses` is what the step returned, by name, `model` what is trained, `parts` the networks and optimisers by name.
+    """
 
     step: int
-    loss: float
-    module: Module
-    optimizer: Optimizer
+    losses: dict[str, float]
+    model: object
+    parts: Mapping[str, object]
     history: History
+
+    @property
+    def loss(self) -> float:
+        """The loss, of a step that returns one of this name."""
+        return self.losses["loss"]
+
+
+Callback = Callable[[StepInfo], "bool | None"]
 
 
 class Minibatches:
@@ -55,8 +103,9 @@ class Minibatches:
     the state: restored together with the generator they continue the same sequence.
     """
 
-    def __init__(self, n: int, batch_size: int, rng: np.random.Generator):
-        self.n, self.batch_size, self.rng = n, min(check_size(batch_size, "batch_size", "fit()"), n), rng
+    @checked
+    def __init__(self, n: Count, batch_size: Count, rng: Rng):
+        self.n, self.batch_size, self.rng = n, min(batch_size, n), rng
         self.order, self.position = np.empty(0, np.int64), 0
 
     def draw(self) -> np.ndarray:
@@ -66,6 +115,14 @@ class Minibatches:
         rows = self.order[self.position : self.position + self.batch_size]
         self.position += self.batch_size
         return rows
+
+
+class Networks(Module):
+    """Several networks as one, so that they are switched, saved and restored together; each keeps its own buffer."""
+
+    def __init__(self, **networks: Module):
+        for name, network in networks.items():
+            setattr(self, name, network)
 
 
 def as_data(arrays: Sequence, dtype, caller: str = "fit()") -> tuple[np.ndarray, ...]:
@@ -82,25 +139,12 @@ def as_data(arrays: Sequence, dtype, caller: str = "fit()") -> tuple[np.ndarray,
         raise ValueError(f"{caller} got no arrays; give at least one, as (X,)")
     converted = []
     for i, given in enumerate(arrays):
-        try:
-            array = np.asarray(given.data if type(given) is Tensor else given)
-        except ValueError:
-            raise TypeError(
-                f"{caller} got rows of unequal length in array {i}; give every row the same length"
-            ) from None
-        if array.dtype.kind not in "fiub":
-            raise TypeError(f"{caller} got data of type {array.dtype} as array {i}; expected real numbers")
+        array = as_numbers(given, f"array {i}", caller)
         if array.ndim == 0 or len(array) == 0:
             raise ValueError(f"{caller} got an array {i} of shape {array.shape}; expected at least one row")
         if array.dtype.kind == "f":
             with np.errstate(over="ignore"):
-                array = np.ascontiguousarray(array, dtype)
-            bad = np.count_nonzero(~np.isfinite(array))
-            if bad:
-                raise ValueError(
-                    f"{caller} got {bad} value(s) that are NaN or infinite in array {i} of shape {array.shape}; remove "
-                    "or fill them first, for example X[np.isfinite(X).all(axis=1)]"
-                )
+                array = check_finite(np.ascontiguousarray(array, dtype), f"array {i}", caller)
         converted.append(array)
     lengths = [len(array) for array in converted]
     if len(set(lengths)) > 1:
@@ -108,34 +152,107 @@ def as_data(arrays: Sequence, dtype, caller: str = "fit()") -> tuple[np.ndarray,
     return tuple(converted)
 
 
+def descend(
+    loss: Tensor,
+    number: np.ndarray,
+    *optimizers: Optimizer,
+    name: str = "loss",
+    max_norm: float | None = None,
+    advice: str = "A smaller learning rate may help",
+) -> None:
+    """One step of each optimiser down the gradient of a scalar loss, computed for its parameters alone.
+
+    Raises FloatingPointError, before any weight is touched, where the loss or its gradient is not finite: with the
+    loss's `name`, the `number` of the steps done before, an array (), and what may help.
+    """
+    for optimizer in optimizers:
+        optimizer.zero_grad()
+    loss.backward([p for optimizer in optimizers for p in optimizer.module.parameters()])
+    for optimizer in optimizers:
+        live_check(_check_finite, loss.data, optimizer.module.flat().grad, number, name, advice)
+    for optimizer in optimizers:
+        if max_norm is not None:
+            clip_grad_norm(optimizer.module, max_norm)
+        optimizer.step()
+
+
+def _check_finite(loss: np.ndarray, gradient: np.ndarray, number: np.ndarray, name: str, advice: str) -> None:
+    value = float(loss)
+    if not math.isfinite(value):
+        trouble = f"the {name} is {value}"
+    # The inner product, which is quick, says no only for what may also be large.
+    elif math.isfinite(np.dot(gradient, gradient)) or np.isfinite(gradient).all():
+        return
+    else:
+        trouble = f"the gradient of the {name} ({value:.6g}) is not finite"
+        advice = "Often that is a square root or a logarithm at 0"
+    raise FloatingPointError(
+        f"{trouble} at step {int(number) + 1}; the weights are those before it. {advice}; minigen.check.debug() finds "
+        "the operation"
+    )
+
+
+class Descent:
+    """The step of `fit`: one minibatch's loss, and a step down its gradient."""
+
+    def __init__(
+        self,
+        loss: Callable[..., Tensor],
+        optimizer: Optimizer,
+        max_norm: float | None = None,
+        average: WeightAverage | None = None,
+        numbered: bool = False,
+    ):
+        self.loss, self.optimizer, self.max_norm, self.average = loss, optimizer, max_norm, average
+        self.numbered = numbered
+        self.__name__ = getattr(loss, "__name__", "loss")
+
+    def __call__(self, number: np.ndarray, *batch: np.ndarray) -> dict[str, Tensor]:
+        value = self.loss(number, *batch) if self.numbered else self.loss(*batch)
+        if type(value) is not Tensor:
+            raise TypeError(
+                f"fit(): loss returned a {type(value).__name__}; it must return a scalar tensor, such as ops.mse(...)"
+            )
+        advice = "A smaller learning rate or max_norm=1.0 may help"
+        descend(value, number, self.optimizer, max_norm=self.max_norm, advice=advice)
+        if self.average is not None:
+            self.average.update()
+        return {"loss": value}
+
+
+@checked
 def fit(
     module: Module,
     loss: Callable[..., Tensor],
     data: Sequence,
     *,
-    rng: np.random.Generator,
-    steps: int,
-    batch_size: int = 64,
+    rng: Rng,
+    steps: Count,
+    batch_size: Count = 64,
     optimizer: Optimizer | None = None,
-    max_norm: float | None = None,
+    max_norm: Positive | None = None,
     average: WeightAverage | None = None,
     validation: Sequence | None = None,
-    validate_every: int = 100,
-    patience: int | None = None,
-    callbacks: Sequence[Callable[[StepInfo], bool | None]] = (),
+    validate_every: Count = 100,
+    patience: Count | None = None,
+    callbacks: Sequence[Callback] = (),
     checkpoint: str | Path | None = None,
-    checkpoint_every: int = 1000,
+    checkpoint_every: Count = 1000,
     resume: bool = False,
     compile: bool = True,
     progress: bool | None = None,
     label: str = "training",
+    numbered: bool = False,
+    model: object = None,
+    history: History | None = None,
 ) -> History:
     """Train a module: draw a minibatch, compute `loss(*batch)`, step along its gradient, `steps` times.
 
     Parameters
     ----------
-    module : what learns. It is in training mode during the call and in eval mode afterwards.
-    loss : from one minibatch of each array in `data` (raw arrays) to a scalar tensor.
+    module : what learns. It is in training mode during the steps and in eval mode in between and afterwards.
+    loss : from one minibatch of each array in `data` (raw arrays) to a scalar tensor. With `numbered` it is called as
+        `loss(number, *batch)`, with the number of the steps done as an array ().
     data : arrays of n rows each. Floating data take the dtype of the module.
     rng : draws the minibatches; use the same one for noise inside `loss`, then a checkpoint holds all randomness.
     steps : how many steps the training has, those before a resume included.
@@ -146,22 +263,11 @@ def fit(
     validation : arrays like `data`; `loss` of all of it is taken in eval mode every `validate_every` steps and at the
         end. Looking does not change what is learned: afterwards `rng` is as it was before. With `patience`, training
         ends when the loss has not improved that many times in a row, and the best weights are put back.
-    callbacks : called with a `StepInfo` after each step; one that returns True ends the training. One may use the
-        module in eval mode; training goes on in training mode.
-    checkpoint : file that holds the whole state, written every `checkpoint_every` steps and at the end. With `resume`,
-        training continues from it bit for bit as if it had never stopped: give the same arguments.
-    compile : record forward and backward pass once and replay them (see `minigen.compile`), with the same result. A
-        loss that cannot be recorded, because it looks at values or draws with NumPy, runs as it is, with a warning.
-    progress : show a bar; default: only on a terminal.
+    callbacks, checkpoint, checkpoint_every, resume, compile, progress, label, model, history : see `run`.
 
-    Returns the `History`. Ctrl-C ends the training after the step under way and returns what was learned; a second
-    Ctrl-C interrupts at once. Raises FloatingPointError, before the weights are touched, when the loss or its gradient
-    is not finite.
+    Returns the `History`. Raises FloatingPointError, before the weights are touched, when the loss or its gradient is
+    not finite.
     """
-    check_rng(rng, "fit()")
-    steps = check_size(steps, "steps", "fit()")
-    for name, value in (("validate_every", validate_every), ("checkpoint_every", checkpoint_every)):
-        check_size(value, name, "fit()")
     optimizer = Adam(module) if optimizer is None else optimizer
     if optimizer.module is not module:
         raise ValueError("fit() got an optimizer made for another module; make it for this one, as Adam(module)")
@@ -169,225 +275,319 @@ def fit(
         raise ValueError("fit() got an average made for another module; make it for this one, as WeightAverage(module)")
     dtype = module.flat().data.dtype
     data = as_data(data, dtype)
-    validation = None if validation is None else as_data(validation, dtype, "fit(validation=...)")
-    if validation is not None and len(validation) != len(data):
-        raise ValueError(f"fit() got {len(data)} arrays to train on and {len(validation)} to validate; give as many")
-    if patience is not None:
-        check_size(patience, "patience", "fit()")
-        if validation is None:
-            raise ValueError("fit() got patience without validation data; give validation=(X, ...) to watch")
-    if max_norm is not None and not max_norm > 0:
-        raise ValueError(f"fit() got max_norm={max_norm!r}; expected a positive number, or None for no limit")
+    validate = None
+    if validation is not None:
+        validation = as_data(validation, dtype, "fit(validation=...)")
+        if len(validation) != len(data):
+            raise ValueError(
+                f"fit() got {len(data)} arrays to train on and {len(validation)} to validate; give as many"
+            )
+
+        def validate(_: np.ndarray) -> float:
+            number = np.asarray(steps, np.float32)  # what changes with the number is as it will be at the end
+            with no_grad():
+                return (loss(number, *validation) if numbered else loss(*validation)).item()
+
+    elif patience is not None:
+        raise ValueError("fit() got patience without validation data; give validation=(X, ...) to watch")
+    return run(
+        Descent(loss, optimizer, max_norm, average, numbered),
+        data,
+        parts={"module": module, "optimizer": optimizer, "average": average},
+        model=module if model is None else model,
+        rng=rng,
+        steps=steps,
+        batch_size=batch_size,
+        validate=validate,
+        validate_every=validate_every,
+        patience=patience,
+        callbacks=callbacks,
+        checkpoint=checkpoint,
+        checkpoint_every=checkpoint_every,
+        resume=resume,
+        compile=compile,
+        progress=progress,
+        label=label,
+        history=history,
+    )
+
+
+def run(
+    step: Callable[..., Mapping[str, Tensor]],
+    data: Sequence[np.ndarray],
+    *,
+    parts: Mapping[str, object],
+    rng: np.random.Generator,
+    steps: int,
+    batch_size: int,
+    model: object = None,
+    minibatches: int = 1,
+    prepare: Callable[..., tuple] | None = None,
+    record_every: int = 1,
+    note: Callable[..., Mapping[str, float]] | None = None,
+    validate: Callable[[np.ndarray], float] | None = None,
+    validate_every: int = 100,
+    patience: int | None = None,
+    callbacks: Sequence[Callback] = (),
+    checkpoint: str | Path | None = None,
+    checkpoint_every: int = 1000,
+    resume: bool = False,
+    compile: bool = True,
+    progress: bool | None = None,
+    label: str = "training",
+    history: History | None = None,
+) -> History:
+    """Do `step(number, *batch)`, `steps` times, with a new minibatch each time.
+
+    Parameters
+    ----------
+    step : from the number of the steps done before, a float32 array (), and the minibatch to scalars by name. It
+        changes the weights itself, for example by `descend`.
+    data : arrays of n rows each; a minibatch takes the same rows of all. With `minibatches` above 1 it is followed by
+        so many others, of other rows.
+    parts : what a checkpoint holds, by name: "module", the network or `Networks`; "optimizer" and "average", if any;
+        under other names further optimisers, and arrays that the step changes in place.
+    model : what callbacks find as `info.model`.
+    prepare : `prepare(*batch)` gives what the step is called with, for what has to be done by NumPy before.
+    record_every : each so many steps an entry is made in the history, the first step among them; `note(*batch)` gives
+        more numbers for it, by name. It is called in eval mode.
+    validate : a loss to watch, called in eval mode with the number of steps done; see `fit`.
+    callbacks : called with a `StepInfo` after each step, in eval mode; one that returns True ends the training.
+    checkpoint : file that holds the whole state, written every `checkpoint_every` steps and at the end. With `resume`,
+        training continues from it bit for bit as if it had never stopped: give the same arguments.
+    compile : record the step once and replay it (see `minigen.compile`), with the same result. A step that cannot be
+        recorded, because it looks at values or draws with NumPy, runs as it is, with a warning.
+    progress : show a bar; default: only on a terminal.
+    history : where to write; for those who want to look at it meanwhile.
+
+    Returns the `History`. Ctrl-C ends the training after the step under way and returns what was learned; a second
+    Ctrl-C interrupts at once.
+    """
     if resume and checkpoint is None:
         raise ValueError("fit() got resume=True without a checkpoint; give the file to continue from as checkpoint=...")
+    history = History() if history is None else history
+    module, batches = parts["module"], Minibatches(len(data[0]), batch_size, rng)
+    state = _State(parts, batches, history, checkpoint, checkpoint_every)
+    done = state.restore(steps) if resume else 0
+    watch = _Validation(validate, validate_every, patience, state)
+    compute = compiled(step, strict=False) if compile else step
 
-    batches = Minibatches(len(data[0]), batch_size, rng)
-    history, step, best = History(), 0, None  # best: the state of the module when the validation loss was lowest
-    if resume:
-        step, best = _restore(checkpoint, steps, module, optimizer, rng, average, batches, history)
+    def is_going():
+        return done < steps and history.stopped == "steps"
 
-    def validate():
-        nonlocal best
-        if _note_validation(history, loop.step, _evaluate(module, loss, validation, rng)):
-            best = module.state_dict()
-
-    def out_of_patience():
-        return patience is not None and _since_best(history) >= patience
-
-    if out_of_patience():
-        history.stopped = "patience"
-    gradients = _Gradients(module, loss, optimizer)
-    compute = compiled(gradients, strict=False) if compile else gradients
     module.train()
     try:
-        with Loop(steps, history, label, progress, callbacks, step) as loop:
-            while loop.goes_on():
-                rows = batches.draw()
-                batch = [np.take(array, rows, axis=0) for array in data]
-                value = compute(*batch).item()
-                _check_finite(value, module, loop.step)
-                if max_norm is not None:
-                    clip_grad_norm(module, max_norm)
-                optimizer.step()
-                if average is not None:
-                    average.update()
-                history.loss.append(value)
-                loop.count(loss=value)
-                if validation is not None and loop.step % validate_every == 0:
-                    validate()
-                    if out_of_patience():
-                        history.stopped = "patience"
-                loop.look_round(StepInfo, loop.step, value, module, optimizer, history)
+        with Progress(steps, done, history, label, progress) as bar:
+            while is_going():
+                batch = _drawn(data, batches, minibatches)
+                if prepare is not None:
+                    batch = prepare(*batch)
+                losses = compute(np.asarray(done, np.float32), *batch)
+                losses = {name: value.item() for name, value in losses.items()}
+                done += 1
+                if (done - 1) % record_every == 0:
+                    history.add(done, losses if note is None else losses | _noted(note, batch, module))
+                bar.advance(done, losses)
+                watch.after(done)
                 if callbacks:
+                    module.eval()
+                    bar.ask(callbacks, StepInfo(done, losses, model, parts, history))
                     module.train()
-                if checkpoint is not None and (not loop.goes_on() or loop.step % checkpoint_every == 0):
-                    _store(checkpoint, module, optimizer, rng, average, batches, history, loop.step, best)
-            # Not in the checkpoint: a training that goes on from there would not have looked here.
-            if validation is not None and history.stopped == "steps" and steps % validate_every:
-                validate()
-        if patience is not None and best is not None:
-            module.load_state_dict(best)
+                bar.check_interrupt()
+                state.after(done, is_last=not is_going())
+            watch.at_end(done)
+        watch.put_best_back()
     finally:
         module.eval()
     return history
 
 
-class _Gradients:
-    """Loss and gradients of one minibatch: the part of a step that is compiled."""
-
-    def __init__(self, module, loss, optimizer):
-        self.module, self.loss, self.optimizer = module, loss, optimizer
-        self.__name__ = getattr(loss, "__name__", "loss")
-        self.connected = False
-
-    def __call__(self, *batch) -> Tensor:
-        self.optimizer.zero_grad()
-        result = self.loss(*batch)
-        if type(result) is not Tensor:
-            raise TypeError(
-                f"fit(): loss returned a {type(result).__name__}; it must return a scalar tensor, such as ops.mse(...)"
-            )
-        if not self.connected and result.node is not None and not depends_on(result, self.module.parameters()):
-            raise ValueError(
-                "fit(): the loss does not depend on any parameter of the module it was given, so nothing can be "
-                "learned; does it use another network, no_grad() or detach()?"
-            )
-        self.connected = True
-        result.backward()
-        return result
+def _drawn(data: Sequence[np.ndarray], batches: Minibatches, minibatches: int) -> list[np.ndarray]:
+    drawn = []
+    for _ in range(minibatches):
+        rows = batches.draw()
+        drawn += [np.take(array, rows, axis=0) for array in data]
+    return drawn
 
 
-def not_finite(value, gradient: np.ndarray, name: str = "loss") -> str:
-    """What is not finite, the value of a loss or its gradient, in words; nothing if both are."""
-    if not math.isfinite(value):
-        return f"the {name} is {float(value)}"
-    # The inner product, which is quick, says no only for what may also be large.
-    if not math.isfinite(np.dot(gradient, gradient)) and not np.isfinite(gradient).all():
-        return f"the gradient of the {name} ({float(value):.6g}) is not finite"
-    return ""
-
-
-def _check_finite(value: float, module: Module, step: int) -> None:
-    if trouble := not_finite(value, module.flat().grad):
-        finder = "minigen.check.debug() finds the operation"
-        if math.isfinite(value):
-            advice = f"{finder}, often a square root or a logarithm at 0"
-        else:
-            advice = f"A smaller learning rate or max_norm=1.0 may help; {finder}"
-        raise FloatingPointError(f"{trouble} at step {step + 1}; the weights are those of step {step}. {advice}")
-
-
-def _evaluate(module, loss, validation, rng) -> float:
+def _noted(note: Callable, batch: Sequence[np.ndarray], module: Module) -> dict[str, float]:
     module.eval()
-    state = rng.bit_generator.state
-    with no_grad():
-        value = loss(*validation).item()
-    rng.bit_generator.state = state
+    noted = {name: float(value) for name, value in note(*batch).items()}
     module.train()
-    return value
+    return noted
 
 
-def _note_validation(history: History, step: int, value: float) -> bool:
-    """Add a validation loss to the history; whether it is the lowest so far."""
-    improved = value < dict(history.validation).get(history.best_step, math.inf)
-    history.validation.append((step, value))
-    if improved:
-        history.best_step = step
-    return improved
+class _Validation:
+    """When to look at the validation loss, and when patience ends."""
+
+    def __init__(self, validate: Callable | None, every: int, patience: int | None, state: _State):
+        self.validate, self.every, self.patience, self.state = validate, every, patience, state
+        self._see_patience()
+
+    def after(self, step: int) -> None:
+        if self.validate is not None and step % self.every == 0:
+            self._look(step)
+            self._see_patience()
+
+    def at_end(self, step: int) -> None:
+        """One last look. Not in the checkpoint: a training that goes on from there would not have looked here."""
+        if self.validate is not None and self.state.history.stopped == "steps" and step % self.every:
+            self._look(step)
+
+    def put_best_back(self) -> None:
+        if self.patience is not None and self.state.best is not None:
+            self.state.module.load_state_dict(self.state.best)
+
+    def _look(self, step: int) -> None:
+        module, rng = self.state.module, self.state.batches.rng
+        before = rng.bit_generator.state
+        module.eval()
+        value = self.validate(np.asarray(step, np.float32))
+        module.train()
+        rng.bit_generator.state = before
+        if self.state.history.add_validation(step, value):
+            self.state.best = module.state_dict()
+
+    def _see_patience(self) -> None:
+        history = self.state.history
+        if self.patience is not None and history.validations_since_best() >= self.patience:
+            history.stopped = "patience"
 
 
-def _since_best(history: History) -> int:
-    """How many validations there were after the best one."""
-    return sum(step > (history.best_step or 0) for step, _ in history.validation)
+SLOTS = ("module", "optimizer", "average")  # for which a checkpoint has a place of its own
 
 
-def _store(path, module, optimizer, rng, average, batches, history, step, best):
-    extra = {
-        "order": batches.order,
-        "position": batches.position,
-        "loss": np.array(history.loss, np.float64),
-        "validation": np.array(history.validation, np.float64).reshape(-1, 2),
-        "best_step": history.best_step,
-        "seconds": history.seconds,
-        **{f"best.{name}": array for name, array in (best or {}).items()},
-    }
-    storage.save(path, module=module, optimizer=optimizer, rng=rng, average=average, step=step, extra=extra)
+class _State:
+    """All that a training is at a step, and the file that holds it. `best` is the module when validation was best."""
 
+    def __init__(self, parts: Mapping, batches: Minibatches, history: History, path, every: int):
+        self.module, self.batches, self.history = parts["module"], batches, history
+        self.path, self.every, self.best = path, every, None
+        self.slots = {name: parts[name] for name in SLOTS if parts.get(name) is not None}
+        self.others = {name: part for name, part in parts.items() if name not in SLOTS}
 
-def _restore(path, steps, module, optimizer, rng, average, batches, history):
-    """Put all back as `_store` found it; gives the step and the best state. What does not fit changes nothing."""
-    found = storage.load(path)
-    extra, best = dict(found.extra), {}
-    for name in [name for name in extra if name.startswith("best.")]:
-        best[name.removeprefix("best.")] = extra.pop(name)
-    if found.step is None or extra.keys() != {"order", "position", "loss", "validation", "best_step", "seconds"}:
-        raise storage.CheckpointError(f"{path} holds no training to resume; give a file that fit(checkpoint=...) wrote")
-    if found.step > steps:
-        raise ValueError(
-            f"fit() got steps={steps}, but {path} has {found.step} steps behind it; steps counts from the beginning"
+    def after(self, step: int, is_last: bool) -> None:
+        """Write the file if it is time."""
+        if self.path is not None and (is_last or step % self.every == 0):
+            extra = {**self._progress(), **self._arrays()}
+            storage.save(self.path, **self.slots, rng=self.batches.rng, step=step, extra=extra)
+
+    def _progress(self) -> dict:
+        history = self.history
+        return {
+            "order": self.batches.order,
+            "position": self.batches.position,
+            "step": np.array(history.step, np.int64),
+            "validation": np.array(history.validation, np.float64).reshape(-1, 2),
+            "best_step": history.best_step,
+            "seconds": history.seconds,
+            **{f"losses.{name}": np.array(values, np.float64) for name, values in history.losses.items()},
+            **{f"best.{name}": array for name, array in (self.best or {}).items()},
+        }
+
+    def _arrays(self) -> dict[str, np.ndarray]:
+        """The live arrays of the other parts, and copies of those of optimisers."""
+        found = {}
+        for name, part in self.others.items():
+            state = {"": part} if isinstance(part, np.ndarray) else part.state_dict()
+            found |= {f"parts.{name}.{key}": array for key, array in state.items()}
+        return found
+
+    def restore(self, steps: int) -> int:
+        """Put all back as it was at the step of the file, which it gives. What does not fit changes nothing."""
+        found = storage.load(self.path)
+        if found.step is None or self._progress().keys() - {"best_step"} > found.extra.keys():
+            raise storage.CheckpointError(
+                f"{self.path} holds no training to resume; give a file that fit(checkpoint=...) wrote"
+            )
+        if found.step > steps:
+            raise ValueError(
+                f"fit() got steps={steps}, but {self.path} has {found.step} steps behind it; steps counts from the "
+                "beginning"
+            )
+        order, best = np.asarray(found.extra["order"]), _below("best.", found.extra)
+        if len(order) != self.batches.n:
+            raise storage.CheckpointError(
+                f"{self.path} was written while training on {len(order)} rows, fit() got {self.batches.n}; give the "
+                "same data"
+            )
+        fits = (
+            np.array_equal(np.sort(order), np.arange(self.batches.n))
+            and (not best or _shapes(best) == _shapes(self.module.state_dict()))
+            and _shapes(_below("parts.", found.extra)) == _shapes(_below("parts.", self._arrays()))
         )
-    order = np.asarray(extra["order"])
-    if len(order) != batches.n:
-        raise storage.CheckpointError(
-            f"{path} was written while training on {len(order)} rows, fit() got {batches.n}; give the same data"
-        )
-    shapes = {name: array.shape for name, array in module.state_dict().items()}
-    if not np.array_equal(np.sort(order), np.arange(batches.n)) or (
-        best and {name: array.shape for name, array in best.items()} != shapes
-    ):
-        raise storage.CheckpointError(f"{path} does not fit this training; build all as it was when it was written")
-    storage.load(path, module=module, optimizer=optimizer, rng=rng, average=average)
-    batches.order, batches.position = order.astype(np.int64), int(extra["position"])
-    history.loss = [float(value) for value in extra["loss"]]
-    history.validation = [(int(step), float(value)) for step, value in extra["validation"]]
-    history.best_step, history.seconds = extra["best_step"], float(extra["seconds"])
-    return found.step, best or None
+        if not fits:
+            raise storage.CheckpointError(
+                f"{self.path} does not fit this training; build all as it was when it was written"
+            )
+        storage.load(self.path, **self.slots, rng=self.batches.rng)
+        for name, part in self.others.items():
+            saved = _below(f"parts.{name}.", found.extra)
+            if isinstance(part, np.ndarray):
+                part[...] = saved[""]
+            else:
+                part.load_state_dict(saved)
+        self.batches.order, self.batches.position = order.astype(np.int64), int(found.extra["position"])
+        self.best = best or None
+        self._restore_history(found.extra)
+        return found.step
+
+    def _restore_history(self, extra: Mapping) -> None:
+        history = self.history
+        history.step = [int(step) for step in extra["step"]]
+        history.losses = {name: [float(x) for x in values] for name, values in _below("losses.", extra).items()}
+        history.validation = [(int(step), float(value)) for step, value in extra["validation"]]
+        history.best_step, history.seconds = extra["best_step"], float(extra["seconds"])
 
 
-class Loop:
-    """The steps of a training, counted: a bar, Ctrl-C, callbacks, and why and when it ended, noted in `history`.
+def _below(prefix: str, extra: Mapping) -> dict:
+    """What stands under names with this prefix, by the rest of the name."""
+    return {name.removeprefix(prefix): value for name, value in extra.items() if name.startswith(prefix)}
 
-    `history` has `seconds`, which is added to, and `stopped`. In a step `count()` comes when it is done, and
-    `look_round()` when nothing but a checkpoint is left to do.
-    """
 
-    def __init__(self, steps: int, history, label: str, progress: bool | None, callbacks=(), step: int = 0):
-        self.steps, self.history, self.callbacks, self.step = steps, history, callbacks, step
-        self._bar_settings = {
+def _shapes(arrays: Mapping) -> dict[str, tuple]:
+    return {name: np.shape(array) for name, array in arrays.items()}
+
+
+class Progress:
+    """The bar of a training, its time, Ctrl-C and callbacks; `history` gets `seconds`, which is added to, and why the
+    training ended in `stopped`."""
+
+    def __init__(self, steps: int, done: int, history: History, label: str, show: bool | None):
+        self.history = history
+        self._settings = {
+            "total": steps,
+            "initial": done,
             "desc": label,
-            "disable": None if progress is None else not progress,  # None: hidden unless on a terminal
+            "disable": None if show is None else not show,  # None: hidden unless on a terminal
             "leave": False,
             "mininterval": 0.2,
         }
 
-    def __enter__(self) -> Loop:
+    def __enter__(self) -> Progress:
         self._start = time.perf_counter() - self.history.seconds
         self._stack = ExitStack()
         self._interrupted = self._stack.enter_context(interrupt_flag())
-        self._bar = self._stack.enter_context(tqdm(total=self.steps, initial=self.step, **self._bar_settings))
+        self._bar = self._stack.enter_context(tqdm(**self._settings))
         return self
 
     def __exit__(self, *trouble) -> None:
         self._stack.close()
         self.history.seconds = time.perf_counter() - self._start
 
-    def goes_on(self) -> bool:
-        """Whether there is another step to do."""
-        return self.step < self.steps and self.history.stopped == "steps"
-
-    def count(self, **losses: float) -> None:
+    def advance(self, step: int, losses: Mapping[str, float]) -> None:
         """One step is done; the bar shows its losses now and then."""
-        self.step += 1
-        if self.step % 50 == 1:
+        self.history.seconds = time.perf_counter() - self._start
+        if step % 50 == 1:
             self._bar.set_postfix({name: f"{value:.4g}" for name, value in losses.items()}, refresh=False)
         self._bar.update()
 
-    def look_round(self, info: Callable, *about) -> None:
-        """Give `info(*about)` to every callback, and see whether one of them, or Ctrl-C, asks for an end."""
-        self.history.seconds = time.perf_counter() - self._start
-        if self.callbacks:
-            given = info(*about)
-            if any([callback(given) for callback in self.callbacks]):
-                self.history.stopped = "callback"
+    def ask(self, callbacks: Sequence[Callback], info: StepInfo) -> None:
+        """Tell every callback, and see whether one of them asks for an end."""
+        if any([callback(info) for callback in callbacks]):
+            self.history.stopped = "callback"
+
+    def check_interrupt(self) -> None:
+        """See whether Ctrl-C asks for an end."""
         if self._interrupted:
             self.history.stopped = "interrupt"

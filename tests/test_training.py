@@ -216,7 +216,7 @@ def test_looking_does_not_change_what_is_learned():
     plain, watched, moved = regression(6), regression(6), regression(6)
     run(plain)
     run(watched, validate=True, validate_every=7)
-    run(moved, callbacks=[lambda info: info.module.eval() and None])
+    run(moved, callbacks=[lambda info: info.model.eval() and None])
     assert_same(plain, watched)
     assert_same(plain, moved)
 
@@ -260,7 +260,7 @@ def test_best_weights_come_with_their_running_averages():
         patience=2,
         steps=400,
         max_norm=None,
-        callbacks=[lambda info: states.update({info.step: info.module.state_dict()})],
+        callbacks=[lambda info: states.update({info.step: info.model.state_dict()})],
     )
     assert history.stopped == "patience" and len(history.loss) == history.best_step + 10
     best = states[history.best_step]
@@ -277,7 +277,7 @@ def test_callbacks_see_each_step_and_one_that_returns_true_ends_the_training():
 
     def remember(info):
         seen.append((info.step, info.loss))
-        assert info.module is task.module and info.optimizer is task.optimizer
+        assert info.model is task.module and info.parts["optimizer"] is task.optimizer
         assert info.history.loss[-1] == info.loss
 
     history = run(task, callbacks=[lambda info: info.step == 11, remember])
@@ -606,13 +606,13 @@ def flawed(kind):
 FLAWS = {
     "NaN": (
         FloatingPointError,
-        "the loss is nan at step 4; the weights are those of step 3",
+        "the loss is nan at step 4; the weights are those before it",
         lambda l, m: l * math.nan,
     ),
     "infinite": (FloatingPointError, "the loss is inf at step 4", lambda l, m: l * math.inf),
     "infinite slope": (
         FloatingPointError,
-        r"gradient of the loss \(.*\) is not finite at step 4; the weights are those of step 3",
+        r"gradient of the loss \(.*\) is not finite at step 4; the weights are those before it",
         lambda l, m: l + ops.sum(ops.sqrt(ops.square(m[0].bias * 0.0))),
     ),
     "a number": (TypeError, "returned a float; it must return a scalar tensor", lambda l, m: l.item()),
@@ -643,7 +643,7 @@ def test_a_flawed_loss_raises_before_the_weights_are_touched(what):
 def test_a_loss_of_another_network_is_noticed():
     mine, other = network(rng(0)), network(rng(1))
     before = mine.flat().data.copy()
-    with pytest.raises(ValueError, match=r"does not depend on any parameter of the module.*another network"):
+    with pytest.raises(ValueError, match=r"depends on none of the leaves.*another network"):
         fit(mine, lambda x, y: ops.mse(other(x), y), (np.ones((6, 3)), np.ones((6, 1))), rng=rng(), steps=3)
     np.testing.assert_array_equal(mine.flat().data, before)
 
@@ -679,8 +679,8 @@ REFUSED = {
     "too large for float32": (ValueError, "6 value.* in array 1", {"data": (X, 1e60 * Y)}),
     "unequal lengths": (ValueError, r"arrays of \[6, 5\] rows", {"data": (X, Y[:5])}),
     "ragged rows": (TypeError, "rows of unequal length in array 0", {"data": ([[1, 2, 3], [1, 2]], Y[:2])}),
-    "complex numbers": (TypeError, "complex128 as array 1; expected real numbers", {"data": (X, Y * 1j)}),
-    "words": (TypeError, "data of type <U", {"data": (X, ["a"] * 6)}),
+    "complex numbers": (TypeError, "array 1 of type complex128; expected real numbers", {"data": (X, Y * 1j)}),
+    "words": (TypeError, "array 1 of type <U", {"data": (X, ["a"] * 6)}),
     "NaN held out": (ValueError, "validation=.*NaN or infinite", {"validation": (HOLED, Y)}),
     "too few arrays held out": (ValueError, "2 arrays to train on and 1 to validate", {"validation": (X,)}),
 }

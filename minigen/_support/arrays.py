@@ -12,8 +12,8 @@ from numbers import Real
 import numpy as np
 
 
-def as_floats(x, name: str, caller: str) -> np.ndarray:
-    """Any real numbers as a new or the same float64 array, C-contiguous, perhaps not finite.
+def as_numbers(x, name: str, caller: str) -> np.ndarray:
+    """Any real numbers as an array: floats, integers and booleans as they are, objects as float64.
 
     Raises TypeError for what are no real numbers and for rows of unequal length, ValueError for masked values.
     """
@@ -32,6 +32,12 @@ def as_floats(x, name: str, caller: str) -> np.ndarray:
         array = _from_objects(array, name, caller)
     if array.dtype.kind not in "fiub":
         raise TypeError(f"{caller} got {name} of type {array.dtype}; expected real numbers")
+    return array
+
+
+def as_floats(x, name: str, caller: str) -> np.ndarray:
+    """Any real numbers as float64, C-contiguous, perhaps not finite; raises as `as_numbers` does."""
+    array = as_numbers(x, name, caller)
     with np.errstate(over="ignore"):
         return np.ascontiguousarray(array, np.float64).reshape(array.shape)  # which makes no row of a single number
 

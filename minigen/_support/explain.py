@@ -80,8 +80,8 @@ def nothing_to_learn() -> ValueError:
 
 def none_of_the_leaves() -> ValueError:
     return ValueError(
-        "backward(): this value depends on none of the leaves it was given; give tensors that require a gradient, such "
-        "as network.parameters(), from which it was computed without detach()"
+        "backward(): this value depends on none of the leaves it was given, such as the parameters of a network; was "
+        "it computed by another network, under no_grad(), or through detach()?"
     )
 
 

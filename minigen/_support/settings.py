@@ -41,9 +41,21 @@ class Kind:
 
 @dataclass(frozen=True)
 class ArrayKind:
-    """Data: `taken(value, name, caller)` gives the array, or raises an error that says what is wrong with it."""
+    """Data: `taken(value, name, caller)` gives the array, or raises an error that says what is wrong with it.
 
-    taken: Callable[[Any, str, str], np.ndarray]
+    With `width`, a function of the model whose method is called, the model must have been fitted, and the array has as
+    many columns as it says.
+    """
+
+    taken: Callable[..., np.ndarray]
+    width: Callable[[Any], int] | None = None
+
+    def of(self, value, name: str, caller: str, owner: Any) -> np.ndarray:
+        """The array that a method of `owner` is given."""
+        if self.width is None:
+            return self.taken(value, name, caller)
+        owner._check_fitted()
+        return self.taken(value, name, caller, self.width(owner))
 
 
 def is_number(value) -> bool:
@@ -106,12 +118,16 @@ Rng = Annotated[
     ),
 ]
 Rows = Annotated[Any, ArrayKind(as_matrix)]  # (n, d), finite, float64
+LikeData = Annotated[Any, ArrayKind(as_matrix, lambda model: len(model.scale_.mean))]  # of as many features
+LikeLatents = Annotated[Any, ArrayKind(as_matrix, lambda model: model.latent)]
 Column = Annotated[Any, ArrayKind(as_vector)]  # (n,), finite, float64
 
 
 def one_of(names) -> Kind:
     """The kind of the names in a table."""
-    return Kind(f"one of {', '.join(map(str, names))}", lambda name: isinstance(name, str) and name in names)
+    known = list(names)
+    expected = f"one of {', '.join(known)}" if len(known) > 1 else f'"{known[0]}"'
+    return Kind(expected, lambda name: isinstance(name, str) and name in names)
 
 
 def instance_of(cls: type, advice: str = "") -> Kind:
@@ -139,14 +155,14 @@ def kinds_of(hint) -> list[Kind | ArrayKind]:
     return []
 
 
-def taken(value, kinds: Sequence[Kind | ArrayKind], name: str, caller: str):
+def taken(value, kinds: Sequence[Kind | ArrayKind], name: str, caller: str, owner: Any = None):
     """What is kept of a value that is of one of these kinds; raises what is wrong with any other."""
     for kind in kinds:
         if isinstance(kind, Kind) and kind.holds(value):
             return kind.kept(value)
     for kind in kinds:
         if isinstance(kind, ArrayKind):
-            return kind.taken(value, name, caller)
+            return kind.of(value, name, caller, owner)
     expected = " or ".join(kind.expected for kind in kinds)
     raise kinds[0].error(f"{caller} got {name}={_shown(value)}; expected {expected}")
 
@@ -186,7 +202,7 @@ F = TypeVar("F", bound=Callable)
 def checked(function: F) -> F:
     """The function, with its arguments checked and converted by their hints before it runs."""
     signature = inspect.signature(function)
-    name = function.__qualname__.removesuffix(".__init__") + ("" if function.__name__ == "__init__" else "()")
+    is_method = next(iter(signature.parameters), "") == "self"
 
     @cache  # hints may name what is defined further down
     def declared() -> dict[str, list]:
@@ -195,13 +211,23 @@ def checked(function: F) -> F:
     @wraps(function)
     def checking(*args, **settings):
         bound = signature.bind(*args, **settings)
+        owner = args[0] if is_method and args else None
         for argument, kinds in declared().items():
             if argument in bound.arguments:
-                bound.arguments[argument] = taken(bound.arguments[argument], kinds, argument, name)
+                who = _caller(function, owner)
+                bound.arguments[argument] = taken(bound.arguments[argument], kinds, argument, who, owner)
         return function(*bound.args, **bound.kwargs)
 
     checking.declared = declared
     return checking
+
+
+def _caller(function: Callable, owner: Any) -> str:
+    """What an error calls a function, and a method by the class of its object: `ring()`, `GAN.fit()`, `Minibatches`."""
+    if owner is None:
+        return f"{function.__qualname__}()"
+    name = type(owner).__name__
+    return name if function.__name__ == "__init__" else f"{name}.{function.__name__}()"
 
 
 class Fitted:

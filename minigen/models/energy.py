@@ -5,63 +5,66 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass
+from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
-from .. import nn, ops
-from .._support.arguments import check_fraction, check_positive, check_rng, check_size, check_sizes
-from ..compile import compile as compiled
+from .. import nn, ops, optim
+from .._support.settings import (
+    Count,
+    Fitted,
+    Fraction,
+    LikeData,
+    NotNegative,
+    Positive,
+    Rng,
+    Rows,
+    Widths,
+    checked,
+    settings,
+)
 from ..distributions import Normal
 from ..nn.init import kaiming_normal
 from ..samplers import GridIntegral, annealed_importance_sampling, from_energy, log_Z_on_grid
-from ..tape import grad, leaf, no_grad, tensor
-from ..training import Loop, Minibatches
-from .chains import ends, in_data_units, named_kernel
-from .phases import Lesson, values
-from .scaling import per_feature, rows
+from ..tape import Tensor, grad, leaf, no_grad, tensor
+from ..training import Callback, History, descend, run
+from ..watching import act
+from .chain_draws import KernelName, ends, in_data_units, kernel_of
+from .energy_losses import (
+    GaussianNoise,
+    contrast,
+    denoising_loss,
+    mala_chain,
+    noise_contrastive_loss,
+    size_penalty,
+    values,
+)
+from .networks import ActivationName
+from .scaling import per_feature
 
-METHODS = ("contrastive_divergence", "persistent", "denoising", "noise_contrastive")
-WITH_CHAINS = METHODS[:2]
+WITH_CHAINS = ("contrastive_divergence", "persistent")
 STARTS = 256  # annealed chains from which a smaller number of starts is taken
+FIRST_STEP = 0.05  # of the chains in training, where the search for their step size begins
+ACCEPTANCE = 0.6  # what that search aims at
+ADVICE = "A smaller lr, or alpha=0.01 for a method with chains, may help"
 
 
-@dataclass
-class EnergyHistory:
-    """What happened during training: `loss` of every step, and `acceptance`, the mean acceptance rate of its chains.
-
-    The loss of chains is a difference of energies, near 0 where the model has learned, and no likelihood. `acceptance`
-    is empty for a method without chains. `seconds` is the time taken, `stopped` says why training ended: "steps",
-    "callback" or "interrupt".
-    """
-
-    loss: list[float] = field(default_factory=list)
-    acceptance: list[float] = field(default_factory=list)
-    seconds: float = 0.0
-    stopped: str = "steps"
-
-
-@dataclass(frozen=True)
-class EnergyStep:
-    """What a callback is given after each step; a callback that returns True ends the training."""
-
-    step: int
-    loss: float
-    model: EnergyModel
-
-
-class _Network(nn.Module):
+class EnergyNetwork(nn.Module):
     """Energies (n,) of points in scaled data: an MLP on top of |x|^2 / 2; and the learned log Z, where there is one."""
 
     def __init__(self, sizes: Sequence[int], activation: str, log_Z: float | None, rng: np.random.Generator):
         self.mlp = nn.MLP(sizes, activation, rng=rng, initial=kaiming_normal)
         self.log_Z = None if log_Z is None else leaf(np.full(1, log_Z, np.float32))
 
-    def forward(self, x):
-        return ops.reshape(self.mlp(x), (-1,)) + ops.sum(ops.square(x), axis=1) * 0.5
+    def forward(self, x: np.ndarray | Tensor) -> Tensor:
+        """U(x) = f(x) + |x|^2 / 2."""
+        return ops.reshape(self.mlp(x), (-1,)) + 0.5 * ops.sum(ops.square(x), axis=1)
 
 
-class EnergyModel:
+@settings
+class EnergyModel(Fitted):
     """p(x) = exp(-U(x)) / Z with the energy U(x) = f(x) + |x|^2 / 2, where f is an MLP (LeCun et al., 2006).
 
     Each feature is brought to mean 0 and SD 1 inside; there x is taken. The second term makes Z finite whatever f
@@ -70,7 +73,7 @@ class EnergyModel:
     Parameters
     ----------
     hidden, activation : widths of the MLP's hidden layers, and what follows each.
-    method : how it learns; `models.phases` has the formulas.
+    method : how it learns; `models.energy_losses` has the formulas.
         "contrastive_divergence": data are moved by `chain_steps` steps of MALA, and the energy falls where they were
         and rises where they went (Hinton, 2002). It looks only near the data.
         "persistent": the chains go on where they were, so that in time they follow the model (Tieleman, 2008). Of modes
@@ -88,112 +91,115 @@ class EnergyModel:
     alpha : weight of mean U(data)^2 + mean U(chains)^2 (Du and Mordatch, 2019), for methods with chains.
     steps, batch_size, lr : of Adam, whose step size falls to 0 along half a cosine.
 
-    After `fit`: `network_`, `scale_`, `history_`, `log_Z_`; `step_size_` of methods with chains, an array (); `chains_`
-    of "persistent"; `learned_log_Z_` of "noise_contrastive".
+    After `fit`: `network_`, `scale_`, `log_Z_`, and `history_`, with "loss" and, of methods with chains, "acceptance",
+    the mean acceptance rate; the loss of chains is a difference of energies, near 0 where the model has learned, and no
+    likelihood. Such methods have `step_size_` too, an array (); "persistent" has `chains_`, "noise_contrastive"
+    `learned_log_Z_`.
     """
 
-    def __init__(
-        self,
-        hidden: Sequence[int] = (128, 128),
-        activation: str = "silu",
-        *,
-        method: str = "persistent",
-        chain_steps: int = 10,
-        step_size: float | None = None,
-        chains: int = 1024,
-        restart: float = 0.05,
-        restart_from: str = "noise",
-        noise_sd: float = 0.1,
-        noise_ratio: int = 4,
-        alpha: float = 0.0,
-        steps: int = 2000,
-        batch_size: int = 128,
-        lr: float = 1e-2,
-    ):
-        if method not in METHODS:
-            raise ValueError(f"EnergyModel got method={method!r}; choose one of {', '.join(METHODS)}")
-        if restart_from not in ("noise", "data"):
-            raise ValueError(f"EnergyModel got restart_from={restart_from!r}; choose noise or data")
-        nn.Activation(activation)  # raises here, and not only in fit(), for a name that is not known
-        self.hidden, self.activation, self.method = check_sizes(hidden, "hidden", "EnergyModel"), activation, method
-        self.chain_steps = check_size(chain_steps, "chain_steps", "EnergyModel")
-        self.step_size = None if step_size is None else check_positive(step_size, "step_size", "EnergyModel")
-        self.chains, self.restart_from = check_size(chains, "chains", "EnergyModel"), restart_from
-        self.restart = check_fraction(restart, "restart", "EnergyModel")
-        self.noise_sd = check_positive(noise_sd, "noise_sd", "EnergyModel")
-        self.noise_ratio = check_size(noise_ratio, "noise_ratio", "EnergyModel")
-        self.alpha = check_positive(alpha, "alpha", "EnergyModel", zero=True)
-        if alpha and method not in WITH_CHAINS:
-            raise ValueError(
-                f"EnergyModel got alpha={alpha!r} with method={method!r}; it goes with {' and '.join(WITH_CHAINS)}"
-            )
-        self.steps = check_size(steps, "steps", "EnergyModel")
-        self.batch_size = check_size(batch_size, "batch_size", "EnergyModel")
-        self.lr = check_positive(lr, "lr", "EnergyModel")
+    learned = "history_"
 
+    hidden: Widths = (128, 128)
+    activation: ActivationName = "silu"
+    _: KW_ONLY
+    method: Literal["contrastive_divergence", "persistent", "denoising", "noise_contrastive"] = "persistent"
+    chain_steps: Count = 10
+    step_size: Positive | None = None
+    chains: Count = 1024
+    restart: Fraction = 0.05
+    restart_from: Literal["noise", "data"] = "noise"
+    noise_sd: Positive = 0.1
+    noise_ratio: Count = 4
+    alpha: NotNegative = 0.0
+    steps: Count = 2000
+    batch_size: Count = 128
+    lr: Positive = 1e-2
+
+    def agree(self) -> None:
+        """Refuse settings that go with others only."""
+        if self.alpha and self.method not in WITH_CHAINS:
+            raise ValueError(
+                f"EnergyModel got alpha={self.alpha!r} with method={self.method!r}; it goes with "
+                f"{' and '.join(WITH_CHAINS)}"
+            )
+
+    @checked
     def fit(
         self,
-        X,
+        X: Rows,
         *,
-        rng: np.random.Generator,
+        rng: Rng,
+        validation: Rows | None = None,
+        patience: Count | None = None,
+        callbacks: Sequence[Callback] = (),
+        checkpoint: str | Path | None = None,
+        checkpoint_every: Count = 1000,
+        resume: bool = False,
         progress: bool | None = None,
-        callbacks: Sequence[Callable[[EnergyStep], bool | None]] = (),
     ) -> EnergyModel:
         """Learn from X (n, d); returns the model.
 
-        `progress` shows a bar, by default only on a terminal; `callbacks` are called with an `EnergyStep` after each
-        step. Ctrl-C ends the training after the step under way and keeps what was learned, a second one interrupts at
-        once. Raises FloatingPointError when the loss or its gradient is not finite, before the weights are touched.
+        `validation`, rows held out, and `patience` are those of `training.fit`, for methods without chains, whose loss
+        can be compared. `callbacks` are called with a `training.StepInfo` after each step; `checkpoint` and `resume`
+        are those of `training.run`, as is what Ctrl-C does. Raises FloatingPointError when the loss or its gradient is
+        not finite, before the weights are touched.
         """
-        check_rng(rng, "EnergyModel.fit()")
-        X = rows(X, "X", "EnergyModel.fit()")
+        if validation is not None and self.method in WITH_CHAINS:
+            raise ValueError(
+                f"EnergyModel.fit() got validation data with method={self.method!r}, whose loss says nothing of how "
+                "good the model is; leave them out, and look at samples and at log_prob()"
+            )
+        if patience is not None and validation is None:
+            raise ValueError("EnergyModel.fit() got patience without validation data; give validation=X to watch")
         self.scale_, d = per_feature(X), X.shape[1]
         data = self.scale_.to_unit(X).astype(np.float32)
         self._bounds = np.stack([np.minimum(data.min(axis=0) - 2, -4), np.maximum(data.max(axis=0) + 2, 4)])
         # Where log Z begins: as if f were 0.
         log_Z = d / 2 * math.log(2 * math.pi) if self.method == "noise_contrastive" else None
-        self.network_ = _Network([d, *self.hidden, 1], self.activation, log_Z, rng)
-        self._grid, self.history_ = None, EnergyHistory()
-        self._chains = rng.standard_normal((self.chains, d), np.float32) if self.method == "persistent" else None
-        lesson = Lesson(self, data, rng)
-        learn = compiled(lesson.with_chains if self.method in WITH_CHAINS else lesson.without, strict=False)
-        batches = Minibatches(len(data), self.batch_size, rng)
-        with Loop(self.steps, self.history_, "energy", progress, callbacks) as loop:
-            while loop.goes_on():
-                real = np.take(data, batches.draw(), axis=0)
-                if self.method in WITH_CHAINS:
-                    moved, begin = lesson.starts(real)
-                    loss, ends, acceptance = learn(real, begin)
-                    if moved is not None:
-                        self._chains[moved] = ends
-                    self.history_.acceptance.append(acceptance.item())
-                else:
-                    loss = learn(real)
-                loss = loss.item()
-                self.history_.loss.append(loss)
-                lesson.count += 1
-                loop.count(loss=loss)
-                loop.look_round(EnergyStep, loop.step, loss, self)
+        self.network_ = EnergyNetwork([d, *self.hidden, 1], self.activation, log_Z, rng)
+        self._grid, self._buffer, self.history_ = None, None, History()
+        learner = (ByChains if self.method in WITH_CHAINS else ByNoise)(self, data, rng)
+        held_out = None if validation is None else self._unit(validation)
+        run(
+            learner.step,
+            (data,),
+            parts=learner.parts(),
+            model=self,
+            rng=rng,
+            steps=self.steps,
+            batch_size=self.batch_size,
+            prepare=learner.prepare,
+            validate=None if held_out is None else lambda _: learner.loss(held_out).item(),
+            patience=patience,
+            callbacks=callbacks,
+            checkpoint=checkpoint,
+            checkpoint_every=checkpoint_every,
+            resume=resume,
+            progress=progress,
+            label="energy",
+            history=self.history_,
+        )
         return self
 
-    def energy(self, X) -> np.ndarray:
+    @checked
+    def energy(self, X: LikeData) -> np.ndarray:
         """U at each row of X (n, d): (n,). Its zero has no meaning: log p = -U - log Z."""
-        x = self._unit(X, "EnergyModel.energy()")
         with no_grad():
-            return values(self.network_, x).data.astype(np.float64)
+            return values(self.network_, self._unit(X)).data.astype(np.float64)
 
-    def score(self, X) -> np.ndarray:
+    @checked
+    def score(self, X: LikeData) -> np.ndarray:
         """-grad U = grad log p at each row of X, (n, d), per data unit."""
-        x = tensor(self._unit(X, "EnergyModel.score()"), requires_grad=True)
+        x = tensor(self._unit(X), requires_grad=True)
         return -grad(ops.sum(values(self.network_, x)), x).data / self.scale_.sd
 
-    def log_density(self, temperature: float = 1.0) -> Callable:
+    @checked
+    def log_density(self, temperature: Positive = 1.0) -> Callable:
         """log p of points (n, d) in data units up to a constant, -U(x) / T: for `samplers.mala` and its like.
 
         A function of float32 tensors, of the weights as they are at the call.
         """
         self._check_fitted()
-        temperature = check_positive(temperature, "temperature", "EnergyModel.log_density()")
         return in_data_units(from_energy(copy.deepcopy(self.network_)), self.scale_, temperature)
 
     def grid(self, bounds: Sequence[tuple[float, float]] | None = None, cells: int = 512) -> GridIntegral:
@@ -218,9 +224,9 @@ class EnergyModel:
     def chains_(self) -> np.ndarray:
         """Where the chains of "persistent" are now, (chains, d) in data units: nearly samples of the model."""
         self._check_fitted()
-        if self._chains is None:
+        if self._buffer is None:
             raise ValueError(f'EnergyModel with method="{self.method}" keeps no chains; "persistent" does')
-        return self.scale_.from_unit(self._chains)
+        return self.scale_.from_unit(self._buffer.chains)
 
     @property
     def log_Z_(self) -> float:
@@ -239,7 +245,7 @@ class EnergyModel:
             raise ValueError(f'EnergyModel with method="{self.method}" learns no log Z; "noise_contrastive" does')
         return float(self.network_.log_Z.data[0]) + float(np.sum(np.log(self.scale_.sd)))
 
-    def log_prob(self, X) -> np.ndarray:
+    def log_prob(self, X: LikeData) -> np.ndarray:
         """log p(x) for each row of X in data units, (n,): -U - log Z, with `log_Z_` of the grid.
 
         For more than two features it needs "noise_contrastive", and takes the log Z which that learned: near the truth
@@ -250,15 +256,16 @@ class EnergyModel:
         learned = len(self.scale_.mean) > 2 and self.network_.log_Z is not None
         return -energy - (self.learned_log_Z_ if learned else self.log_Z_)
 
+    @checked
     def sample(
         self,
-        n: int,
-        rng: np.random.Generator,
+        n: Count,
+        rng: Rng,
         *,
-        kernel: str = "mala",
-        steps: int = 100,
-        step_size: float | None = None,
-        start=None,
+        kernel: KernelName = "mala",
+        steps: Count = 100,
+        step_size: Positive | None = None,
+        start: LikeData | None = None,
         progress: bool = True,
     ) -> np.ndarray:
         """n draws (n, d), each the end of a chain of its own.
@@ -275,18 +282,12 @@ class EnergyModel:
         Ctrl-C ends the chains where they are, with a warning; while they are still led to the model it raises
         KeyboardInterrupt.
         """
-        caller = "EnergyModel.sample()"
         self._check_fitted()
-        check_rng(rng, caller)
-        n, steps = check_size(n, "n", caller), check_size(steps, "steps", caller)
+        if start is not None and len(start) != n:
+            raise ValueError(f"EnergyModel.sample() got n={n} and {len(start)} starts; give one for each chain")
         log_prob = from_energy(self.network_)
-        moves = named_kernel(kernel, log_prob, step_size, caller)
-        if start is None:
-            position = self._annealed(log_prob, n, rng, progress)
-        else:
-            position = self._unit(start, caller)
-            if len(position) != n:
-                raise ValueError(f"{caller} got n={n} and {len(position)} starts; give one for each chain")
+        moves = kernel_of(kernel, log_prob, step_size)
+        position = self._annealed(log_prob, n, rng, progress) if start is None else self._unit(start)
         return self.scale_.from_unit(ends(moves, position, steps, rng, progress))
 
     def _annealed(self, log_prob, n, rng, progress) -> np.ndarray:
@@ -297,11 +298,99 @@ class EnergyModel:
         chosen = np.searchsorted(np.cumsum(found.weights), places)
         return found.draws[rng.permutation(np.minimum(chosen, len(found.draws) - 1))]
 
-    def _unit(self, X, caller):
-        self._check_fitted()
-        X = rows(X, "X", caller, len(self.scale_.mean))
+    def _unit(self, X: np.ndarray) -> np.ndarray:
         return self.scale_.to_unit(X).astype(np.float32)
 
-    def _check_fitted(self):
-        if not hasattr(self, "history_"):
-            raise ValueError("this EnergyModel has not been fitted yet; call fit(X, rng=...) first")
+
+@dataclass(eq=False)
+class ReplayBuffer:
+    """Chains (m, d) that go on where they were; a few begin anew, at data or, without, at draws from N(0, I)."""
+
+    chains: np.ndarray
+    restart: float
+    data: np.ndarray | None
+
+    def start(self, n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Where n of the chains begin (n, d), and which they are (n,)."""
+        moved = rng.choice(len(self.chains), min(n, len(self.chains)), replace=False)
+        begin = self.chains[moved]
+        anew = np.flatnonzero(rng.random(len(begin)) < self.restart)
+        if self.data is not None:
+            begin[anew] = self.data[rng.integers(len(self.data), size=len(anew))]
+        else:
+            begin[anew] = rng.standard_normal((len(anew), begin.shape[1]), np.float32)
+        return begin, moved
+
+
+class ByChains:
+    """Learning in two phases: energies fall at data and rise where chains are. `step` is compiled."""
+
+    def __init__(self, model: EnergyModel, data: np.ndarray, rng: np.random.Generator):
+        self.model, self.network, self.rng = model, model.network_, rng
+        self.optimizer = optim.Adam(self.network, optim.cosine_decay(model.lr, model.steps))
+        # An array, so that a compiled step reads the size of now and not that of its recording.
+        model.step_size_ = self.step_size = np.asarray(model.step_size or FIRST_STEP, np.float32)
+        self.buffer = None
+        if model.method == "persistent":
+            chains = rng.standard_normal((model.chains, data.shape[1]), np.float32)
+            restart_at = data if model.restart_from == "data" else None
+            model._buffer = self.buffer = ReplayBuffer(chains, model.restart, restart_at)
+
+    def parts(self) -> dict[str, object]:
+        """What changes in a step, for a checkpoint."""
+        parts = {"module": self.network, "optimizer": self.optimizer, "step_size": self.step_size}
+        return parts if self.buffer is None else {**parts, "chains": self.buffer.chains}
+
+    def prepare(self, real: np.ndarray) -> tuple[np.ndarray, ...]:
+        """The data, where the chains begin, and which of the kept ones they are."""
+        return (real, real) if self.buffer is None else (real, *self.buffer.start(len(real), self.rng))
+
+    def step(self, number: np.ndarray, real: np.ndarray, begin: np.ndarray, *moved: np.ndarray) -> dict[str, Tensor]:
+        """Let the chains go on, then learn."""
+        model = self.model
+        found, acceptance = mala_chain(self.network, begin, model.chain_steps, self.step_size, self.rng)
+        for which in moved:
+            act(_put, self.buffer.chains, which, found, changes=(self.buffer.chains,))
+        if model.step_size is None:
+            act(_adapt, self.step_size, acceptance, changes=(self.step_size,))
+        positive, negative = self.network(real), self.network(found)
+        loss = total = contrast(positive, negative)
+        if model.alpha:
+            total = total + model.alpha * size_penalty(positive, negative)
+        descend(total, number, self.optimizer, advice=ADVICE)
+        return {"loss": loss, "acceptance": acceptance}
+
+
+class ByNoise:
+    """Learning from data and noise: by the score of blurred data, or by telling data from noise. `step` is compiled."""
+
+    def __init__(self, model: EnergyModel, data: np.ndarray, rng: np.random.Generator):
+        self.model, self.network, self.rng, self.prepare = model, model.network_, rng, None
+        self.optimizer = optim.Adam(self.network, optim.cosine_decay(model.lr, model.steps))
+        self.noise = GaussianNoise.fitted(data) if model.method == "noise_contrastive" else None
+
+    def parts(self) -> dict[str, object]:
+        """What changes in a step, for a checkpoint."""
+        return {"module": self.network, "optimizer": self.optimizer}
+
+    def step(self, number: np.ndarray, real: np.ndarray) -> dict[str, Tensor]:
+        """One step down the loss."""
+        loss = self.loss(real)
+        descend(loss, number, self.optimizer, advice=ADVICE)
+        return {"loss": loss}
+
+    def loss(self, real: np.ndarray) -> Tensor:
+        """What the method minimises."""
+        if self.noise is None:
+            return denoising_loss(self.network, real, self.model.noise_sd, self.rng)
+        ratio = self.model.noise_ratio
+        return noise_contrastive_loss(self.network, self.network.log_Z, real, self.noise, ratio, self.rng)
+
+
+def _put(chains: np.ndarray, which: np.ndarray, where: np.ndarray) -> None:
+    chains[which] = where
+
+
+def _adapt(step_size: np.ndarray, acceptance) -> None:
+    """Change the step size, in place, towards the acceptance rate that is aimed at."""
+    step_size *= np.float32(math.exp(0.05 * (float(acceptance) - ACCEPTANCE)))

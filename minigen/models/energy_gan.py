@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable
+from dataclasses import KW_ONLY, field
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 from .. import ops
-from .._support.arguments import check_positive, check_rng, check_size, check_sizes
-from ..tape import grad, no_grad, tensor
-from .chains import ends, in_data_units, named_kernel
+from .._support.settings import Count, Fraction, LikeData, Positive, Rng, Widths, checked, settings
+from ..tape import Tensor, grad, no_grad, tensor
+from ..training import Networks, descend
+from .chain_draws import KernelName, ends, in_data_units, kernel_of
 from .entropy import ENTROPIES, exact_entropy, noise_entropy
-from .gan import GAN, Game
-from .scaling import rows
+from .gan import ADVICE, GAN, Game
+from .networks import ActivationName
 
 
 class Entropy(NamedTuple):
@@ -30,6 +32,7 @@ class Entropy(NamedTuple):
     estimate: float | None
 
 
+@settings
 class EnergyGAN(GAN):
     """An energy U and a generator G of its samples, trained against each other (Kumar et al., 2019).
 
@@ -55,80 +58,60 @@ class EnergyGAN(GAN):
     After `fit`: what a `GAN` has, and `entropy_`, the network, or None.
     """
 
-    def __init__(
-        self,
-        latent: int = 2,
-        hidden: Sequence[int] = (128, 128, 128),
-        activation: str = "tanh",
-        *,
-        entropy: str | None = "jsd",
-        entropy_weight: float = 0.03,
-        entropy_hidden: Sequence[int] = (128, 128),
-        noise_sd: float = 0.05,
-        critic_hidden: Sequence[int] = (128, 128, 128),
-        critic_activation: str = "leaky_relu",
-        r1: float = 0.02,
-        critic_steps: int = 5,
-        average: float = 0.998,
-        steps: int = 10_000,
-        batch_size: int = 128,
-        lr: float = 2e-3,
-        critic_lr: float | None = None,
-        betas: tuple[float, float] = (0.5, 0.9),
-        cosine_decay: bool = True,
-        record_every: int = 100,
-    ):
-        if entropy is not None and entropy not in ENTROPIES:
-            raise ValueError(f"EnergyGAN got entropy={entropy!r}; choose one of {', '.join(ENTROPIES)}, or None")
-        self.entropy, self.entropy_hidden = entropy, check_sizes(entropy_hidden, "entropy_hidden", "EnergyGAN")
-        self.entropy_weight = check_positive(entropy_weight, "entropy_weight", "EnergyGAN")
-        self.noise_sd = check_positive(noise_sd, "noise_sd", "EnergyGAN")
-        super().__init__(
-            latent,
-            hidden,
-            activation,
-            critic_hidden=critic_hidden,
-            critic_activation=critic_activation,
-            loss="wasserstein",
-            r1=check_positive(r1, "r1", "EnergyGAN"),
-            critic_steps=critic_steps,
-            average=average,
-            steps=steps,
-            batch_size=batch_size,
-            lr=lr,
-            critic_lr=critic_lr,
-            betas=betas,
-            cosine_decay=cosine_decay,
-            record_every=record_every,
-        )
+    latent: Count = 2
+    hidden: Widths = (128, 128, 128)
+    activation: ActivationName = "tanh"
+    _: KW_ONLY
+    entropy: Literal["jsd", "infogan"] | None = "jsd"
+    entropy_weight: Positive = 0.03
+    entropy_hidden: Widths = (128, 128)
+    noise_sd: Positive = 0.05
+    critic_hidden: Widths = (128, 128, 128)
+    r1: Positive = 0.02
+    critic_steps: Count = 5
+    average: Fraction = 0.998
+    steps: Count = 10_000
+    lr: Positive = 2e-3
+    record_every: Count = 100
+    # What a GAN can be given and this one cannot.
+    loss: str = field(default="wasserstein", init=False)
+    gp: float = field(default=0.0, init=False)
+    one_sided: bool = field(default=False, init=False)
+    r2: float = field(default=0.0, init=False)
+    clip: None = field(default=None, init=False)
+    spectral: bool = field(default=False, init=False)
+    packing: int = field(default=1, init=False)
+    instance_noise: float = field(default=0.0, init=False)
 
-    def _game(self, rng):
-        d = len(self.scale_.mean)
-        kind = ENTROPIES.get(self.entropy)
-        self.entropy_ = None if kind is None else kind(d, self.latent, self.entropy_hidden, rng=rng)
-        return Game(self, rng) if kind is None else _EnergyGame(self, rng)
+    def _game(self, rng: np.random.Generator) -> Game:
+        if self.entropy is None:
+            self.entropy_ = None
+            return Game(self, rng)
+        self.entropy_ = ENTROPIES[self.entropy](len(self.scale_.mean), self.latent, self.entropy_hidden, rng=rng)
+        return EnergyGame(self, rng)
 
-    def energy(self, X) -> np.ndarray:
+    @checked
+    def energy(self, X: LikeData) -> np.ndarray:
         """U at each row of X (n, d): (n,). Its zero has no meaning, and its scale is that of the penalty."""
         return -self.discriminate(X)
 
-    def score(self, X) -> np.ndarray:
+    @checked
+    def score(self, X: LikeData) -> np.ndarray:
         """-grad U at each row of X, (n, d), per data unit."""
-        self._check_fitted()
-        X = rows(X, "X", self._caller("score"), len(self.scale_.mean))
         x = tensor(self.scale_.to_unit(X).astype(np.float32), requires_grad=True)
         return grad(ops.sum(self.critic_(x)), x).data / self.scale_.sd
 
-    def log_density(self, temperature: float = 1.0) -> Callable:
+    @checked
+    def log_density(self, temperature: Positive = 1.0) -> Callable:
         """log p of points (n, d) in data units up to a constant, -U(x) / T: for `samplers.mala` and its like.
 
         A function of float32 tensors, of the weights as they are at the call.
         """
         self._check_fitted()
-        temperature = check_positive(temperature, "temperature", self._caller("log_density"))
         return in_data_units(copy.deepcopy(self.critic_), self.scale_, temperature)
 
-    def latent_log_density(self, temperature: float = 1.0, prior: bool = True) -> Callable:
+    @checked
+    def latent_log_density(self, temperature: Positive = 1.0, prior: bool = True) -> Callable:
         """log p of latent points (n, k) up to a constant, -U(G(z)) / T - |z|^2 / 2: for `samplers.mala` and its like.
 
         The temperature T is that of the energy alone. As T grows the chain comes to draw as the generator does.
@@ -138,28 +121,25 @@ class EnergyGAN(GAN):
         the weights as they are at the call.
         """
         self._check_fitted()
-        beta = 1 / check_positive(temperature, "temperature", self._caller("latent_log_density"))
-        generator, critic = copy.deepcopy(self.generator_), copy.deepcopy(self.critic_)
-        if self._averages():
-            generator.flat().data = self.average_.average
+        beta = np.float32(1 / temperature)
+        generator, critic = copy.deepcopy(self.sampling_generator()), copy.deepcopy(self.critic_)
 
         def log_density(z):
-            value = critic(generator(z))[:, 0] * np.float32(beta)
-            if not prior:
-                return value
-            return value - ops.sum(ops.square(z), axis=1) * np.float32(0.5)
+            value = critic(generator(z))[:, 0] * beta
+            return value - 0.5 * ops.sum(ops.square(z), axis=1) if prior else value
 
         return log_density
 
+    @checked
     def latent_chain(
         self,
-        n: int,
-        rng: np.random.Generator,
+        n: Count,
+        rng: Rng,
         *,
-        kernel: str = "mala",
-        steps: int = 100,
-        step_size: float | None = None,
-        temperature: float = 1.0,
+        kernel: KernelName = "mala",
+        steps: Count = 100,
+        step_size: Positive | None = None,
+        temperature: Positive = 1.0,
         prior: bool = True,
         progress: bool = True,
     ) -> np.ndarray:
@@ -175,13 +155,11 @@ class EnergyGAN(GAN):
         Ctrl-C ends the chains where they are, with a warning.
         """
         self._check_fitted()
-        caller = self._caller("latent_chain")
-        check_rng(rng, caller)
-        n, steps = check_size(n, "n", caller), check_size(steps, "steps", caller)
-        moves = named_kernel(kernel, self.latent_log_density(temperature, prior), step_size, caller)
+        moves = kernel_of(kernel, self.latent_log_density(temperature, prior), step_size)
         return ends(moves, rng.standard_normal((n, self.latent), np.float32), steps, rng, progress)
 
-    def likeliest_temperature(self, X, n: int, rng: np.random.Generator) -> float:
+    @checked
+    def likeliest_temperature(self, X: LikeData, n: Count, rng: Rng) -> float:
         """The temperature for `latent_chain` at which X (m, d) are likeliest, found from n samples of the generator.
 
         Best from data that the training has not seen: the energy of what it has seen may be too low. It weighs samples
@@ -189,15 +167,14 @@ class EnergyGAN(GAN):
         """
         return likeliest_temperature(self.energy(X), self.energy(self.sample(n, rng)))
 
-    def measure_entropy(self, n: int, rng: np.random.Generator) -> Entropy:
+    @checked
+    def measure_entropy(self, n: Count, rng: Rng) -> Entropy:
         """The entropy of the generator from n of its samples: the exact one, and what the entropy network says.
 
         Of the generator with the weights of the last step, which that network saw, not with their average.
         """
         self._check_fitted()
-        caller = self._caller("measure_entropy")
-        check_rng(rng, caller)
-        Z = rng.standard_normal((check_size(n, "n", caller), self.latent), np.float32)
+        Z = rng.standard_normal((n, self.latent), np.float32)
         d = len(self.scale_.mean)
         log_units = float(np.sum(np.log(np.broadcast_to(self.scale_.sd, d))))
         exact = error = estimate = None
@@ -228,23 +205,27 @@ def likeliest_temperature(at_data: np.ndarray, at_samples: np.ndarray) -> float:
     return unit / low
 
 
-class _EnergyGame(Game):
+class EnergyGame(Game):
     """A game whose generator steps down its energy less its entropy, together with the network that sees the latter."""
 
     def __init__(self, gan: EnergyGAN, rng: np.random.Generator):
         super().__init__(gan, rng)
         self.for_entropy = self.adam(gan.entropy_, gan.lr, gan.steps)
 
-    def generator_step(self, n, noise_sd):
+    def parts(self) -> dict[str, object]:
+        """What changes in a step, for a checkpoint."""
+        networks = Networks(generator=self.generator, critic=self.critic, entropy=self.gan.entropy_)
+        return {**super().parts(), "module": networks, "entropy_optimizer": self.for_entropy}
+
+    def generator_step(self, n: int, noise_sd: np.ndarray, number: np.ndarray) -> dict[str, Tensor]:
+        """Teach the generator to make examples of low energy and high entropy, and the network to see the latter."""
         gan = self.gan
-        self.for_generator.zero_grad()
-        self.for_entropy.zero_grad()
         z = ops.normal(self.rng, (n, gan.latent))
         x = self.generator(z)
         energy = self.loss.generator(self.critic(x))
-        blurred = x + ops.normal(self.rng, x.shape) * np.float32(gan.noise_sd)
+        blurred = x + gan.noise_sd * ops.normal(self.rng, x.shape)
         # Both players seek its minimum: the network, to see the entropy; the generator, to have it.
         entropy = gan.entropy_(blurred, z)
-        total = energy + entropy * np.float32(gan.entropy_weight)
-        self.learn(total, "generator", self.for_generator, self.for_entropy)
-        return energy, entropy
+        total = energy + gan.entropy_weight * entropy
+        descend(total, number, self.for_generator, self.for_entropy, name="generator's loss", advice=ADVICE)
+        return {"generator": energy, "entropy": entropy}

@@ -21,9 +21,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from .. import nn, ops
-from .._support.arguments import check_positive
+from .._support.settings import Count, Positive, checked
 from ..tape import grad, no_grad, tensor
-from .adversarial import LOSSES
+from .gan_losses import LOSSES
 
 
 def jacobian(function: Callable, Z) -> np.ndarray:
@@ -62,9 +62,10 @@ def exact_entropy(generator: Callable, Z) -> tuple[float, float]:
     return k / 2 * math.log(2 * math.pi * math.e) + float(np.mean(volumes)), error
 
 
-def noise_entropy(d: int, noise_sd: float) -> float:
+@checked
+def noise_entropy(d: Count, noise_sd: Positive) -> float:
     """H(x | z) in nats: that of normal noise in d dimensions, which added to I(x, z) gives H(x)."""
-    return d * math.log(check_positive(noise_sd, "noise_sd", "noise_entropy()") * math.sqrt(2 * math.pi * math.e))
+    return d * math.log(noise_sd * math.sqrt(2 * math.pi * math.e))
 
 
 class JSDInformation(nn.Module):

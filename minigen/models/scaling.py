@@ -1,4 +1,4 @@
-"""How data come to a network and back: as float rows of the expected width, brought to mean 0 and SD 1."""
+"""How data come to a network and back: brought to mean 0 and SD 1, whatever their unit and offset."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..training import as_data
+from .._support.arrays import as_matrix as rows  # noqa: F401
+
+CONSTANT = 1e-12  # an SD of so little of the largest value is rounding: the mean of equal numbers is off by it
 
 
 class Scale(NamedTuple):
@@ -24,31 +26,40 @@ class Scale(NamedTuple):
         return x * self.sd + self.mean
 
 
-def _own_unit_if_constant(sd, x: np.ndarray, axis):
-    # The mean of equal numbers is off by rounding, so their SD need not be exactly 0.
-    return np.where(sd > 1e-12 * np.abs(x).max(axis=axis), sd, 1.0)
-
-
 def per_feature(x: np.ndarray) -> Scale:
     """The scale of each column of (n, d); a constant column keeps its unit."""
-    return Scale(x.mean(axis=0), _own_unit_if_constant(x.std(axis=0), x, 0))
+    mean, spread, largest = _moments(x)
+    unit = np.max(spread, axis=0)
+    sd = unit * np.sqrt(np.mean((spread / _or_one(unit)) ** 2, axis=0))
+    return Scale(mean, _own_unit_if_constant(sd, largest))
 
 
 def overall(x: np.ndarray) -> Scale:
     """One scale for all columns, for curves whose columns share a unit; the mean is still taken per column."""
-    centre = x.mean(axis=0)
-    return Scale(centre, _own_unit_if_constant(np.sqrt(np.mean((x - centre) ** 2)), x, None))
+    mean, spread, largest = _moments(x)
+    unit = np.max(spread)
+    sd = unit * np.sqrt(np.mean((spread / _or_one(unit)) ** 2))
+    return Scale(mean, _own_unit_if_constant(sd, np.max(largest)))
 
 
-def rows(x, name: str, caller: str, width: int | None = None, column: bool = False) -> np.ndarray:
-    """x as float64 rows (n, d), finite and not empty; with `column`, (n,) becomes (n, 1).
+def _moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Means (d,), distances from them (n, d), and largest absolute values (d,), without sums that overflow."""
+    largest = np.max(np.abs(x), axis=0)
+    unit = _or_one(largest)
+    mean = np.mean(x / unit, axis=0) * unit
+    # By halves: the distance of two numbers may be twice what a float can hold.
+    spread = np.abs(x / 2 - mean / 2) * 2
+    if not np.isfinite(spread).all():
+        raise ValueError(
+            f"got data up to {np.max(largest):.3g} in absolute value, too large to take differences of; give them in "
+            "another unit"
+        )
+    return mean, spread, largest
 
-    Raises ValueError for another shape or, where the width d is given, another width.
-    """
-    (x,) = as_data((x,), np.float64, f"{caller} for {name}")
-    if column and x.ndim == 1:
-        x = x[:, None]
-    if x.ndim != 2 or x.shape[1] == 0 or width not in (None, x.shape[1]):
-        advice = f": write {name}[:, None] for a single feature, {name}[None] for a single row" if x.ndim == 1 else ""
-        raise ValueError(f"{caller} got {name} of shape {x.shape}; expected (n, {width or 'd'}){advice}")
-    return x.astype(np.float64, copy=False)
+
+def _or_one(unit: np.ndarray) -> np.ndarray:
+    return np.where(unit > 0, unit, 1.0)
+
+
+def _own_unit_if_constant(sd: np.ndarray, largest: np.ndarray) -> np.ndarray:
+    return np.where(sd > CONSTANT * largest, sd, 1.0)

@@ -56,10 +56,10 @@ class Collapse:
 
     def __call__(self, info):
         if info.step == 1:
-            generator = info.gan.generator_
+            generator = info.model.generator_
             last = generator.layers[-1]
             last.weight.data[...] /= SHRINK
-            last.bias.data[...] = info.gan.scale_.to_unit(self.centre)[0]
+            last.bias.data[...] = info.model.scale_.to_unit(self.centre)[0]
             generator.flat().changed()
 
 

@@ -62,7 +62,7 @@ def compare(rounds, steps):
     once = bare(pairs)
 
     def ours(n):
-        training.fit(vae.network_, lambda x: vae._loss(x, rng), (X,), steps=n, **settings)
+        training.fit(vae.network_, lambda x: vae.loss(np.asarray(0, np.float32), x, rng), (X,), steps=n, **settings)
 
     def floor(n):
         for _ in range(n):

@@ -66,7 +66,7 @@ def mixture(covariance, components=lambda n: max(1, min(3, n)), **settings):
 def gan(**settings):
     def of(X):
         model = models.GAN(2, (8,), critic_hidden=(8,), steps=20, batch_size=8, **settings).fit(X, rng=rng())
-        return model.sample(9, rng()), model.discriminate(X), model.history_.gradient_norm
+        return model.sample(9, rng()), model.discriminate(X), model.history_["gradient_norm"]
 
     return of
 
@@ -78,7 +78,7 @@ def energy_gan(**settings):
         z = model.latent_chain(9, rng(), steps=3, temperature=0.1, progress=False)
         entropy = [number for number in model.measure_entropy(9, rng()) if number is not None]
         found = [model.sample(9, rng()), model.energy(X), model.score(X), z, model.generate(z), *entropy]
-        return *found, model.history_.generator_loss, model.likeliest_temperature(X, 9, rng())
+        return *found, model.history_["generator"], model.likeliest_temperature(X, 9, rng())
 
     return of
 
@@ -94,8 +94,9 @@ def vae(**settings):
 def energy_model(method, start_at_data=True, **settings):
     def of(X):
         model = models.EnergyModel((8,), method=method, steps=20, batch_size=8, chains=16, **settings).fit(X, rng=rng())
-        found = [model.energy(X), model.score(X), model.log_prob(X), model.log_Z_, model.step_size_]
-        found += [model.history_.loss, model.history_.acceptance]
+        found = [model.energy(X), model.score(X), model.log_prob(X), model.log_Z_, *model.history_.losses.values()]
+        if method in ("contrastive_divergence", "persistent"):
+            found.append(model.step_size_)
         if method == "persistent":
             found.append(model.chains_)
         if method == "noise_contrastive":

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from minigen import divergences, nn, ops, tape, targets
-from minigen.models import EnergyModel, phases
-from minigen.models.energy import METHODS
+from minigen.models import EnergyModel, energy_losses
 from minigen.samplers import check_gradient, log_Z_on_grid, mala, ula
+
+METHODS = ("contrastive_divergence", "persistent", "denoising", "noise_contrastive")
 
 
 def rng(seed=0):
@@ -67,7 +68,7 @@ def test_the_two_phase_gradient_is_that_of_the_exact_log_likelihood():
     energy, points, data = Plain(), on_grid(), table(50)
     u = energy.mlp(points).data[:, 0]
     weights = np.exp(-u - np.logaddexp.reduce(-u))
-    found = phases.two_phase_gradient(energy, data, points, weights)
+    found = energy_losses.two_phase_gradient(energy, data, points, weights)
     exact = tape.grad(minus_log_likelihood(energy, data, points), energy.parameters())
     exact = np.concatenate([g.data.ravel() for g in exact])
     np.testing.assert_allclose(found, exact, rtol=0, atol=1e-10 * np.abs(exact).max())
@@ -87,9 +88,9 @@ def test_the_two_phase_gradient_is_that_of_the_exact_log_likelihood():
 
 def test_without_weights_the_negative_points_count_alike():
     energy, points, data = Plain(), on_grid(5), table(9)
-    equal = phases.two_phase_gradient(energy, data, points, np.full(25, 1 / 25))
-    np.testing.assert_allclose(phases.two_phase_gradient(energy, data, points), equal, rtol=1e-12, atol=1e-15)
-    np.testing.assert_allclose(phases.two_phase_gradient(energy, data, data), 0, atol=1e-15)
+    equal = energy_losses.two_phase_gradient(energy, data, points, np.full(25, 1 / 25))
+    np.testing.assert_allclose(energy_losses.two_phase_gradient(energy, data, points), equal, rtol=1e-12, atol=1e-15)
+    np.testing.assert_allclose(energy_losses.two_phase_gradient(energy, data, data), 0, atol=1e-15)
 
 
 def test_its_expectation_over_exact_samples_is_the_gradient_on_a_grid():
@@ -98,9 +99,9 @@ def test_its_expectation_over_exact_samples_is_the_gradient_on_a_grid():
     u = 3 * energy.mlp(points).data[:, 0]
     energy.mlp[-1].weight = 3 * energy.mlp[-1].weight.data
     weights = np.exp(-u - np.logaddexp.reduce(-u))
-    exact = phases.two_phase_gradient(energy, data, points, weights)
+    exact = energy_losses.two_phase_gradient(energy, data, points, weights)
     chosen = rng().choice(len(points), (40, 200), p=weights)
-    each = np.array([phases.two_phase_gradient(energy, data, points[rows]) for rows in chosen])
+    each = np.array([energy_losses.two_phase_gradient(energy, data, points[rows]) for rows in chosen])
     error = each.std(axis=0, ddof=1) / np.sqrt(40)
     assert np.all(np.abs(each.mean(axis=0) - exact) <= 5 * error + 1e-12)
 
@@ -113,7 +114,7 @@ def test_a_step_of_its_chains_is_that_of_the_sampler(step_size):
     """With the same draws, where no drift is so long that it is cut."""
     energy = nn.MLP([3, 9, 1], "silu", rng=rng(4))
     x = rng(5).standard_normal((200, 3)).astype(np.float32)
-    found, accepted = phases.mala_chain(energy, x, 1, np.asarray(step_size, np.float32), rng(6))
+    found, accepted = energy_losses.mala_chain(energy, x, 1, np.asarray(step_size, np.float32), rng(6))
     draws = rng(6)
     noise, uniform = ops.normal(draws, x.shape), ops.uniform(draws, (200,))
     kernel = mala(lambda x: ops.negative(energy(x)), step_size)
@@ -128,7 +129,7 @@ def test_its_chains_keep_the_law_also_where_drifts_are_cut():
     n, step_size = 20_000, np.asarray(0.006, np.float32)
     assert np.sqrt(2 / step_size) < 20
     x = rng(7).laplace(0, 1 / 20, (n, 1)).astype(np.float32)
-    found, accepted = phases.mala_chain(energy, x, 60, step_size, rng(8))
+    found, accepted = energy_losses.mala_chain(energy, x, 60, step_size, rng(8))
     assert 0.1 < accepted < 0.9
     for power, value, variance in ((1, 1 / 20, 1 / 400), (2, 2 / 400, 20 / 20**4)):
         assert abs(np.mean(np.abs(found) ** power) - value) < 4 * np.sqrt(variance / n)
@@ -138,7 +139,7 @@ def test_a_chain_that_begins_on_a_steep_slope_comes_down():
     """The sampler's own MALA is rejected there for ever."""
     energy = lambda x: ops.sum(ops.power(x, 4.0), axis=1)
     x = np.full((50, 1), 30.0, np.float32)
-    found, _ = phases.mala_chain(energy, x, 400, np.asarray(0.05, np.float32), rng())
+    found, _ = energy_losses.mala_chain(energy, x, 400, np.asarray(0.05, np.float32), rng())
     assert np.abs(found).max() < 3
     kernel = mala(lambda x: ops.negative(energy(x)), 0.05)
     state = kernel.init(x)
@@ -150,7 +151,7 @@ def test_a_chain_that_begins_on_a_steep_slope_comes_down():
 def test_step_size_is_adapted_or_kept():
     assert small(step_size=0.02).step_size_ == np.float32(0.02)
     found = small(steps=300)
-    assert np.mean(found.history_.acceptance[-50:]) == pytest.approx(0.6, abs=0.1)
+    assert np.mean(found.history_["acceptance"][-50:]) == pytest.approx(0.6, abs=0.1)
 
 
 # --- what is recovered
@@ -228,7 +229,7 @@ def test_noise_contrastive_estimation_learns_log_Z(contrastive):
 def test_the_noise_has_the_law_it_says():
     X = table(500) @ np.array([[1.0, 0.4], [0.0, 1.0]])
     X -= X.mean(axis=0)
-    noise, cov = phases.GaussianNoise.fitted(X), X.T @ X / 500 + 1e-4 * np.eye(2)
+    noise, cov = energy_losses.GaussianNoise.fitted(X), X.T @ X / 500 + 1e-4 * np.eye(2)
     squares = np.sum(X @ np.linalg.inv(cov) * X, axis=1)
     expected = -squares / 2 - np.log(np.linalg.det(2 * np.pi * cov)) / 2
     np.testing.assert_allclose(noise.log_prob(X.astype(np.float32)), expected, rtol=1e-4, atol=1e-4)
@@ -388,7 +389,7 @@ def test_ctrl_c_keeps_what_was_learned():
     before = signal.getsignal(signal.SIGINT)
     pressed = run(lambda info: signal.raise_signal(signal.SIGINT) if info.step == 7 else None)
     assert pressed.history_.stopped == "interrupt" and signal.getsignal(signal.SIGINT) is before
-    assert len(pressed.history_.loss) == len(pressed.history_.acceptance) == 7
+    assert len(pressed.history_.loss) == len(pressed.history_["acceptance"]) == 7
     ended = run(lambda info: info.model.energy(table()) is not None and info.step == 7)
     assert ended.history_.stopped == "callback"
     np.testing.assert_array_equal(pressed.energy(table()), ended.energy(table()))
@@ -438,7 +439,7 @@ MISUSE = [
     (lambda: EnergyModel(chain_steps=0), ValueError, "chain_steps=0", "1 or more"),
     (lambda: EnergyModel(chains=1.5), ValueError, "chains=1.5", "whole number"),
     (lambda: EnergyModel(restart=1.0), ValueError, "restart=1.0", "[0, 1)"),
-    (lambda: EnergyModel(restart_from="zero"), ValueError, "'zero'", "noise or data"),
+    (lambda: EnergyModel(restart_from="zero"), ValueError, "'zero'", "noise, data"),
     (lambda: EnergyModel(noise_sd=0), ValueError, "noise_sd=0", "positive"),
     (lambda: EnergyModel(noise_ratio=0), ValueError, "noise_ratio=0", "1 or more"),
     (lambda: EnergyModel(alpha=-1), ValueError, "alpha=-1", "0 or more"),
@@ -465,8 +466,8 @@ MISUSE = [
     (lambda: MODEL.sample(3, rng(), step_size=0), ValueError, "step_size=0", "positive"),
     (lambda: MODEL.sample(3, rng(), steps=0), ValueError, "steps=0", "1 or more"),
     (lambda: MODEL.sample(3, rng(), start=table(4)), ValueError, "n=3", "4 starts"),
-    (lambda: phases.two_phase_gradient(Plain(), table(), table(d=3)), ValueError, "(64, 2)", "(64, 3)"),
-    (lambda: phases.two_phase_gradient(Plain(), table(), table(4), np.ones(4)), ValueError, "sum 4", "of sum 1"),
+    (lambda: energy_losses.two_phase_gradient(Plain(), table(), table(d=3)), ValueError, "(64, 2)", "(64, 3)"),
+    (lambda: energy_losses.two_phase_gradient(Plain(), table(), table(4), np.ones(4)), ValueError, "sum 4", "of sum 1"),
 ]
 
 

@@ -8,7 +8,7 @@ from test_gan import Twin
 
 from minigen import metrics, samplers, targets, tensor
 from minigen.models import GAN, EnergyGAN
-from minigen.models.energy_gan import _EnergyGame, likeliest_temperature
+from minigen.models.energy_gan import EnergyGame, likeliest_temperature
 from minigen.models.entropy import ENTROPIES, exact_entropy
 
 EACH = pytest.mark.parametrize("entropy", [None, *ENTROPIES])
@@ -84,10 +84,12 @@ def test_three_steps_agree_with_pytorch(entropy):
     networks = model.generator_, model.critic_, model.entropy_
     for network in networks:
         network.astype(np.float64).train()
-    game, twin = _EnergyGame(model, rng(9)), EnergyTwin(torch, model, 9)
+    game, twin = EnergyGame(model, rng(9)), EnergyTwin(torch, model, 9)
     for i in range(3):
         real = [rng(10 * i + j).standard_normal((8, 3)) for j in range(2)]
-        np.testing.assert_allclose([loss.item() for loss in game.play(0.0, *real)], twin.step(*real), rtol=2e-6)
+        losses = game.play(np.asarray(0.0), *real)
+        ours = [losses[name].item() for name in ("critic", "generator", "entropy")]
+        np.testing.assert_allclose(ours, twin.step(*real), rtol=2e-6)
     for ours, theirs in zip(networks, (twin.generator, twin.critic, twin.observer), strict=True):
         for p, q in zip(ours.parameters(), theirs.parameters(), strict=True):
             np.testing.assert_allclose(p.data, q.detach().numpy(), rtol=2e-5, atol=2e-7)
@@ -100,7 +102,7 @@ def test_without_entropy_it_is_the_gan_with_a_penalty():
     other = GAN(2, loss="wasserstein", **settings).fit(table(), rng=rng(4))
     np.testing.assert_array_equal(ours.sample(9, rng()), other.sample(9, rng()))
     np.testing.assert_array_equal(ours.energy(table()), -other.discriminate(table()))
-    assert ours.entropy_ is None and ours.history_.entropy_loss == []
+    assert ours.entropy_ is None and "entropy" not in ours.history_.losses
 
 
 @EACH
@@ -111,8 +113,9 @@ def test_compiled_and_not_compiled_are_equal_to_the_last_bit(entropy, monkeypatc
         monkeypatch.setenv("MINIGEN_COMPILE", switch)
         model = small(entropy=entropy, record_every=1)
         history = model.history_
-        runs.append([history.generator_loss, history.critic_loss, history.entropy_loss, model.sample(5, rng(1))])
-        assert len(history.entropy_loss) == (0 if entropy is None else 30)
+        runs.append([*history.losses.values(), model.sample(5, rng(1))])
+        names = ["critic", "generator", *([] if entropy is None else ["entropy"]), "gradient_norm"]
+        assert list(history.losses) == names and len(history["critic"]) == 30
     for compiled, eager in zip(*runs):
         np.testing.assert_array_equal(compiled, eager)
 
@@ -121,8 +124,8 @@ def test_a_gradient_that_is_not_finite_leaves_both_players_as_they_were():
     model = small(steps=1, average=0.0)
     model.entropy_.statistics[0].weight = np.full(model.entropy_.statistics[0].weight.shape, np.nan)
     before = [network.flat().data.copy() for network in (model.generator_, model.entropy_)]
-    with pytest.raises(FloatingPointError, match=r"EnergyGAN.fit\(\): the generator's loss is nan at step 1"):
-        _EnergyGame(model, rng()).generator_step(4, None)
+    with pytest.raises(FloatingPointError, match="the generator's loss is nan at step 1"):
+        EnergyGame(model, rng()).generator_step(4, None, np.asarray(0, np.float32))
     for network, weights in zip((model.generator_, model.entropy_), before):
         np.testing.assert_array_equal(network.flat().data, weights)
 
@@ -267,7 +270,7 @@ def test_it_learns_the_ring():
 
 
 MISUSE = [
-    (lambda: EnergyGAN(entropy="mine"), ValueError, "entropy='mine'", "jsd, infogan, or None"),
+    (lambda: EnergyGAN(entropy="mine"), ValueError, "entropy='mine'", "jsd, infogan or None"),
     (lambda: EnergyGAN(entropy_weight=0), ValueError, "entropy_weight=0", "positive"),
     (lambda: EnergyGAN(noise_sd=0), ValueError, "noise_sd=0", "positive"),
     (lambda: EnergyGAN(r1=0), ValueError, "r1=0", "positive"),

@@ -134,11 +134,11 @@ def test_ctrl_c_ends_all_of_it(monkeypatch):
     monkeypatch.setenv("MINIGEN_COMPILE", "0")  # so that the loss runs in every step
 
     class Interrupted(Regressor):
-        def _loss(self, x, y):
+        def loss(self, x, y):
             if self.history_so_far == 7:
                 signal.raise_signal(signal.SIGINT)
             self.history_so_far += 1
-            return super()._loss(x, y)
+            return super().loss(x, y)
 
     pattern = Interrupted((8,), steps=20)
     pattern.history_so_far = 0
@@ -153,7 +153,7 @@ X, Y = curve(10, rng(17))
 @pytest.mark.parametrize(
     "make, error, message",
     [
-        (lambda: Ensemble(Regressor), TypeError, "got a type; expected a Regressor to copy"),
+        (lambda: Ensemble(Regressor), TypeError, "got regressor=<class .*Regressor'>; expected a Regressor, to copy"),
         (lambda: Ensemble(Regressor(), 0), ValueError, "members=0; expected a whole number"),
         (lambda: Ensemble(Regressor(), 2.5), ValueError, "members=2.5"),
         (lambda: Ensemble(Regressor()).predict(X), ValueError, r"not been fitted yet; call fit\(X, Y, rng=...\) first"),

@@ -172,7 +172,7 @@ def test_shares_of_the_kl_add_up_to_it(posterior):
     vae, X = small_vae(posterior)
     mean, spread = vae.encode(X)
     shares = latents.kl_per_latent(mean, spread)
-    total = vae._terms(vae.scale_.to_unit(X).astype(np.float32), rng())[1].data.mean()
+    total = vae.terms(vae.scale_.to_unit(X).astype(np.float32), rng())[1].data.mean()
     assert shares.shape == (3,) and (shares >= 0).all()
     np.testing.assert_allclose(shares.sum(), total, rtol=1e-5)
 

@@ -77,10 +77,10 @@ def test_a_column_may_be_given_flat():
         (np.ones((2, 3, 4)), None, ValueError, r"here got X of shape \(2, 3, 4\); expected \(n, d\)$"),
         (np.ones((2, 3)), 4, ValueError, r"here got X of shape \(2, 3\); expected \(n, 4\)$"),
         (np.ones((2, 0)), None, ValueError, r"here got X of shape \(2, 0\)"),
-        (np.ones((0, 2)), None, ValueError, r"here for X got .* shape \(0, 2\); expected at least one row"),
-        ([[1.0, np.inf]], None, ValueError, r"here for X got 1 value\(s\) that are NaN or infinite"),
-        ([[1.0], [1.0, 2.0]], None, TypeError, "here for X got rows of unequal length"),
-        ([["a"]], None, TypeError, "here for X got data of type <U1"),
+        (np.ones((0, 2)), None, ValueError, r"here got X of shape \(0, 2\); expected at least one row"),
+        ([[1.0, np.inf]], None, ValueError, r"here got 1 value\(s\) that are NaN or infinite in X"),
+        ([[1.0], [1.0, 2.0]], None, TypeError, "here got rows of unequal length in X"),
+        ([["a"]], None, TypeError, "here got X of type <U1"),
     ],
 )
 def test_what_is_no_table_of_rows(x, width, error, message):

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Annotated
 
 import numpy as np
 
+from .._support.settings import one_of
 from ..samplers import Kernel, adapt, mala, sample, ula
 from .scaling import Scale
 
 KERNELS = {"mala": mala, "ula": ula}
+KernelName = Annotated[str, one_of(KERNELS)]
 
 
 def in_data_units(log_density: Callable, scale: Scale, temperature: float) -> Callable:
@@ -19,10 +22,8 @@ def in_data_units(log_density: Callable, scale: Scale, temperature: float) -> Ca
     return lambda x: log_density((x - mean) / sd) * beta
 
 
-def named_kernel(name: str, log_prob: Callable, step_size: float | None, caller: str) -> Kernel:
-    """The kernel of this name; ValueError for an unknown one and for what is wrong with the step size."""
-    if name not in KERNELS:
-        raise ValueError(f"{caller} got kernel={name!r}; choose one of {', '.join(KERNELS)}")
+def kernel_of(name: str, log_prob: Callable, step_size: float | None) -> Kernel:
+    """The kernel of this name on a log-density."""
     return KERNELS[name](log_prob, step_size)
 
 

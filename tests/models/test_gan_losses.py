@@ -5,8 +5,8 @@ import pytest
 from scipy import special, stats
 
 from minigen import check, grad, ops, tensor
-from minigen.models import adversarial
-from minigen.models.adversarial import (
+from minigen.models import gan_losses
+from minigen.models.gan_losses import (
     LOSSES,
     input_gradient,
     interpolates,
@@ -251,4 +251,4 @@ def test_misuse(call, words):
     with pytest.raises(ValueError, match=words):
         call(X)
     with pytest.raises(TypeError, match="default_rng"):
-        adversarial.interpolates(X, X, 0)
+        gan_losses.interpolates(X, X, 0)
