@@ -143,7 +143,7 @@ lesson.claim(f"the gradient of maximum likelihood is {found}: {100 * off:.1f} % 
 # %%
 far, z, seen = (3.0, 0.2), z[:20_000], []
 moments = np.unique(np.geomspace(1, 1000, 40).astype(int))
-look = lambda now: now.step in moments and seen.append([pull(name, now.module, *far, z)[0] for name in losses])
+look = lambda now: now.step in moments and seen.append([pull(name, now.model, *far, z)[0] for name in losses])
 train_discriminator(line(*far), moments[-1], [look])
 seen = np.abs(seen)  # (moment, loss), 1/rad
 left = seen[-1] / seen.max(axis=0)

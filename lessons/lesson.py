@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from minigen import blas
+from minigen._support import blas
 
 
 class Lesson:
