@@ -489,7 +489,13 @@ MODELS = [
         "5 rows",
         "9 of Y",
     ),
-    row("an ensemble of a class", lambda w: models.Ensemble(models.Regressor), TypeError, "regressor=<class", "Regressor"),
+    row(
+        "an ensemble of a class",
+        lambda w: models.Ensemble(models.Regressor),
+        TypeError,
+        "regressor=<class",
+        "Regressor",
+    ),
     row("an ensemble of none", lambda w: models.Ensemble(models.Regressor(), 0), ValueError, "members=0", "1 or more"),
     row(
         "a posterior it has not", lambda w: models.VAE(posterior="low-rank"), ValueError, "'low-rank'", "diagonal, full"

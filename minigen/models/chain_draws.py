@@ -7,6 +7,7 @@ from typing import Annotated
 
 import numpy as np
 
+from .. import ops
 from .._support.settings import one_of
 from ..samplers import Kernel, adapt, mala, sample, ula
 from .scaling import Scale
@@ -16,10 +17,32 @@ KernelName = Annotated[str, one_of(KERNELS)]
 
 
 def in_data_units(log_density: Callable, scale: Scale, temperature: float) -> Callable:
-    """From log p of points in scaled data to log p / T, up to a constant, of points in data units: float32 tensors."""
-    mean, sd = (np.asarray(number, np.float32) for number in scale)
+    """From log p of points in scaled data to log p / T, up to a constant, of points in data units.
+
+    A function of tensors (n, d), float32 or float64: the network computes in float32, but where data lie is told in
+    the dtype of the points. Raises ValueError for float32 where that cannot hold the data's unit or tell them apart.
+    """
     beta = np.float32(1 / temperature)
-    return lambda x: log_density((x - mean) / sd) * beta
+
+    def of_data(x):
+        mean, sd = (np.asarray(number, x.dtype) for number in scale)
+        if x.dtype == np.float32:
+            _check_float32(scale)
+        unit = ops.astype((x - mean) / sd, np.float32)
+        return ops.astype(log_density(unit) * beta, x.dtype)
+
+    return of_data
+
+
+def _check_float32(scale: Scale) -> None:
+    with np.errstate(over="ignore", under="ignore"):
+        sd = np.asarray(scale.sd, np.float32)
+    resolution = np.max(np.finfo(np.float32).eps * np.abs(scale.mean) / scale.sd)
+    if not (np.isfinite(sd).all() and (sd > np.finfo(np.float32).tiny).all() and resolution < 0.01):
+        raise ValueError(
+            f"log_density() got float32 points, which cannot tell data with a mean of {np.max(np.abs(scale.mean)):.3g} "
+            f"and an SD of {np.min(scale.sd):.3g} apart; give float64 positions, as x.astype(np.float64)"
+        )
 
 
 def kernel_of(name: str, log_prob: Callable, step_size: float | None) -> Kernel:

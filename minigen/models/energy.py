@@ -197,7 +197,7 @@ class EnergyModel(Fitted):
     def log_density(self, temperature: Positive = 1.0) -> Callable:
         """log p of points (n, d) in data units up to a constant, -U(x) / T: for `samplers.mala` and its like.
 
-        A function of float32 tensors, of the weights as they are at the call.
+        A function of tensors, float32 or float64, of the weights as they are at the call.
         """
         self._check_fitted()
         return in_data_units(from_energy(copy.deepcopy(self.network_)), self.scale_, temperature)

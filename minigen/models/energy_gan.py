@@ -105,7 +105,7 @@ class EnergyGAN(GAN):
     def log_density(self, temperature: Positive = 1.0) -> Callable:
         """log p of points (n, d) in data units up to a constant, -U(x) / T: for `samplers.mala` and its like.
 
-        A function of float32 tensors, of the weights as they are at the call.
+        A function of tensors, float32 or float64, of the weights as they are at the call.
         """
         self._check_fitted()
         return in_data_units(copy.deepcopy(self.critic_), self.scale_, temperature)

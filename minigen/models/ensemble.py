@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from typing import Annotated, Any
 
 import numpy as np
@@ -47,11 +48,12 @@ class Ensemble(Fitted):
         """
         means, sds = self._members(X)
         mean = means.mean(axis=0)
-        return (mean, np.sqrt((sds**2).mean(axis=0) + means.var(axis=0))) if return_sd else mean
+        return (mean, _root_mean_square(np.concatenate([sds, means - mean])) * math.sqrt(2)) if return_sd else mean
 
     def disagreement(self, X: Any) -> np.ndarray:
         """SD of the members' means at each row of X, (n, d_out): what more data could settle."""
-        return self._members(X)[0].std(axis=0)
+        means, _ = self._members(X)
+        return _root_mean_square(means - means.mean(axis=0))
 
     @checked
     def sample(self, X: Any, rng: Rng) -> np.ndarray:
@@ -72,3 +74,9 @@ class Ensemble(Fitted):
         self._check_fitted()
         predictions = [member.predict(X, return_sd=True) for member in self.members_]
         return np.stack([mean for mean, _ in predictions]), np.stack([sd for _, sd in predictions])
+
+
+def _root_mean_square(x: np.ndarray) -> np.ndarray:
+    """Along the first axis, in units of the largest: squares of the numbers themselves could over- or underflow."""
+    largest = np.max(np.abs(x), axis=0)
+    return largest * np.sqrt(np.mean((x / np.where(largest > 0, largest, 1.0)) ** 2, axis=0))

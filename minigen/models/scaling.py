@@ -47,8 +47,8 @@ def _moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     largest = np.max(np.abs(x), axis=0)
     unit = _or_one(largest)
     mean = np.mean(x / unit, axis=0) * unit
-    # By halves: the distance of two numbers may be twice what a float can hold.
-    spread = np.abs(x / 2 - mean / 2) * 2
+    with np.errstate(over="ignore"):
+        spread = np.abs(x - mean)
     if not np.isfinite(spread).all():
         raise ValueError(
             f"got data up to {np.max(largest):.3g} in absolute value, too large to take differences of; give them in "
