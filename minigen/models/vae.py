@@ -126,9 +126,13 @@ class VAE(Fitted):
         if validation is not None:
             validation = (self._to_unit(validation),)
         self.history_ = History()
+
+        def loss(number, x):
+            return self.loss(number, x, rng)
+
         fit(
             self.network_,
-            lambda number, x: self.loss(number, x, rng),
+            loss,
             (self.scale_.to_unit(X),),
             numbered=True,
             model=self,
