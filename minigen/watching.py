@@ -18,6 +18,8 @@ import numpy as np
 class Watcher:
     """Sees every operation as it runs, and every change of an array in place."""
 
+    records = False  # whether what it sees shall be done again by a replay
+
     def given(self, args: Sequence) -> None:
         """The arguments of the operation that runs next, tensors among them."""
 

@@ -51,7 +51,7 @@ def assert_same(actual, expected):
 
 
 def plan_of(step):
-    ((plan,),) = step._plans.values()
+    ((plan,),) = step.recordings.plans.values()
     return plan
 
 

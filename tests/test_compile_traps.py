@@ -815,13 +815,6 @@ def test_arguments_that_cannot_be_told_apart():
             step(bad)
 
 
-def test_keyword_arguments_are_refused():
-    step = minigen.compile(lambda x, scale=2.0: x * scale)
-    assert_equal(step(X[0]), X[0] * 2)
-    with pytest.raises(TypeError, match="keyword argument 'scale'"):
-        step(X[0], scale=3.0)
-
-
 def test_a_step_that_is_no_function():
     with pytest.raises(TypeError, match="a function that does one step"):
         minigen.compile(X[0])

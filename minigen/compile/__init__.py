@@ -1,6 +1,9 @@
-"""A training step without Python in the way: record one call, plan it, replay the plan, compare now and then."""
+"""A training step without Python in the way: record one call, plan it, replay the plan, compare now and then.
 
-from .record import CompileError
+`README.md` beside this file explains how, and what a step may do.
+"""
+
+from .recorded import CompileError
 from .step import CompiledStep, compile
 
 __all__ = ["CompileError", "CompiledStep", "compile"]

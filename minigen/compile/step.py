@@ -1,130 +1,166 @@
 """A training step without Python in the way: record one call as a flat list of kernel calls, then replay the list.
 
-`record` notes what a call of the step did, `replay` makes of it calls `function(*arguments)` over arrays allocated
-beforehand; here is what the user holds, and the comparison that finds what a replay would miss.
+`record` notes what a call of the step did, `plan` makes of it calls `function(*arguments)` over arrays allocated
+beforehand; here is what the user holds, and when a call is recorded, replayed, or done both ways and compared.
 """
 
 from __future__ import annotations
 
 import os
-import time
 import warnings
 from collections.abc import Callable
+from threading import RLock
 from types import MethodType
+from weakref import ref
 
 import numpy as np
 
-from ..tape import Tensor, is_paused
+from ..tape import Tensor
 from ..watching import watch, watcher
-from .record import CompileError, Recorded, Recorder, arrays, each, is_recording, leaves, putting_back, raw, state_of
-from .replay import Plan, mismatch, named, own, sketch
+from .arguments import Arguments, key_of
+from .compare import difference, mismatch, sketch
+from .plan import Plan, copied
+from .record import Recorder
+from .recorded import CompileError, Recorded, is_recording, raw_array
+from .show import table
+from .state import putting_back, state_of
+from .trees import tree_map
 
-ROUNDING = 1e-4  # a replay may differ by this much of the largest value before it is called wrong
 CHECKED = {2, *(10**n for n in range(1, 10))}  # the calls that are done both ways
 MOST_PLANS = 16  # recordings of one step; more means that something changes in every call
+
+
+class Recordings:
+    """What was recorded of one step, or of one instance's if the step is a method; a copy begins with nothing."""
+
+    def __init__(self, step: Callable | None = None):
+        self.arguments = None if step is None else Arguments(step)
+        self.plans: dict[tuple, list[Plan]] = {}
+        self.latest: Plan | None = None
+        self.gave_up = False
+        self.lock = RLock()  # the arrays of a plan are one thread's at a time
+
+    def __reduce__(self):
+        return Recordings, ()
+
+    @property
+    def number(self) -> int:
+        return sum(map(len, self.plans.values()))
 
 
 class CompiledStep:
     """A step that is recorded in its first call and replayed afterwards. Made by `compile`."""
 
-    def __init__(self, step: Callable, check: bool, strict: bool):
+    def __init__(self, step: Callable, check: bool, strict: bool, recordings: Recordings | None = None):
         self.step, self.check, self.strict = step, check, strict
         self.name = getattr(step, "__name__", type(step).__name__)
-        self._plans: dict[tuple, list[Plan]] = {}
-        self._latest: Plan | None = None
-        self._eager = False
+        self.recordings = Recordings(step) if recordings is None else recordings
+        self._methods = None if recordings is not None else Methods()
         self.__doc__ = step.__doc__
 
-    def __get__(self, instance, owner=None):
-        return self if instance is None else MethodType(self, instance)
+    def __set_name__(self, holder: type, name: str) -> None:
+        self._methods.holder = holder
 
-    def __call__(self, *args):
-        if self._eager or watcher.get() is not None or os.environ.get("MINIGEN_COMPILE") == "0":
-            if is_recording():
-                raise CompileError(
-                    f"{self.name}() is compiled and was called inside another compiled step; compile only the outer one"
-                )
-            return each(own, self.step(*args))
-        try:
-            plans = self._plans.setdefault(self._key(args), [])
-        except TypeError as error:
-            raise TypeError(
-                f"{self.name}() is compiled and takes arrays, tensors, and constants that can be told apart; {error}: "
-                "give each array as an argument of its own"
-            ) from None
-        for plan in plans:
-            if plan.stands():
-                break
-        else:
-            return self._record(plans, args)
-        plan.count += 1
-        self._latest = plan
-        if self.check or plan.count in CHECKED:
-            return self._compare(plan, args)
-        return plan.run(args)
+    def __get__(self, instance, holder=None) -> CompiledStep:
+        """The step as a method of an instance, with recordings of its own."""
+        if instance is None:
+            return self
+        method = MethodType(self.step, instance)
+        return CompiledStep(method, self.check, self.strict, self._methods.recordings(instance, method))
 
-    def _key(self, args) -> tuple:
-        """Arguments of one key can share a recording."""
-        key = [is_paused()]
-        for arg in args:
-            if type(arg) in (np.ndarray, Recorded):
-                key.append((arg.shape, arg.dtype))
-            elif type(arg) is Tensor and arg.node is None:
-                key.append((Tensor, arg.data.shape, arg.data.dtype))
+    def __call__(self, *args, **settings):
+        kept = self.recordings
+        if kept.gave_up or watcher.get() is not None:
+            return self._as_it_is(args, settings)
+        if self._methods is not None and args and isinstance(args[0], self._methods.holder):
+            return self.__get__(args[0])(*args[1:], **settings)
+        if kept.arguments is None:
+            kept.arguments = Arguments(self.step)
+        values, names = kept.arguments.settled(args, settings)
+        with kept.lock:
+            try:
+                plans = kept.plans.setdefault(key_of(values, names), [])
+            except TypeError as error:
+                if is_off():
+                    return self._as_it_is(args, settings)
+                raise TypeError(
+                    f"{self.name}() is compiled and takes arrays, tensors, and constants that can be told apart; "
+                    f"{error}: give each array as an argument of its own"
+                ) from None
+            for plan in plans:
+                if plan.stands():
+                    break
             else:
-                key.append((type(arg), repr(arg) if isinstance(arg, (float, np.generic)) else arg))
-        return tuple(key)
+                if is_off():
+                    return self._as_it_is(args, settings)
+                return self._record(plans, values, names)
+            plan.count += 1
+            kept.latest = plan
+            if self.check or plan.count in CHECKED:
+                return self._compare(plan, values, names)
+            return plan.run(values)
 
-    def _watched(self, args) -> tuple:
+    def _as_it_is(self, args, settings):
+        if is_recording():
+            raise CompileError(
+                f"{self.name}() is compiled and was called inside another compiled step; compile only the outer one"
+            )
+        return tree_map(copied, self.step(*args, **settings))
+
+    def _watched(self, values, names) -> tuple:
         """Do the step with a recorder watching: the recorder, and what the step gave, off the tape."""
         recorder, given = Recorder(), []
-        for i, arg in enumerate(args):
-            if type(arg) is Tensor and arg.node is None:
-                arg = Tensor(recorder.input(i, arg.data))
-            elif type(arg) in (np.ndarray, Recorded):
-                arg = recorder.input(i, arg)
-            given.append(arg)
+        for i, value in enumerate(values):
+            if type(value) is Tensor and value.node is None:
+                value = Tensor(recorder.input(i, value.data))
+            elif type(value) in (np.ndarray, Recorded):
+                value = recorder.input(i, value)
+            given.append(value)
+        first = len(values) - len(names)
+        labels = [*range(first), *map(repr, names)]
         try:
             with watch(recorder):
-                result = self.step(*given)
-            recorder.check(self.name, args, result)
+                result = self.step(*given[:first], **dict(zip(names, given[first:])))
+            recorder.check(self.name, dict(zip(labels, values)), result)
         except BaseException:
             recorder.forget()
             raise
-        return recorder, each(lambda x: Tensor(x.data) if type(x) is Tensor else x, result)
+        return recorder, tree_map(lambda x: Tensor(x.data) if type(x) is Tensor else x, result)
 
-    def _record(self, plans, args):
+    def _record(self, plans, values, names):
         plans[:] = [plan for plan in plans if plan.is_alive()]
         try:
-            if sum(map(len, self._plans.values())) == MOST_PLANS:
+            if self.recordings.number == MOST_PLANS:
                 raise CompileError(
                     f"{self.name}() was recorded {MOST_PLANS} times, each for other shapes, constants or "
                     "modes of layers; give a number that changes as an array of shape (), batches of one size, and "
                     "set modes outside the step"
                 )
-            recorder, result = self._watched(args)
+            recorder, result = self._watched(values, names)
         except Exception as error:
             if self.strict:
                 raise
-            return self._give_up(error, each(own, self.step(*args)))  # a step at fault raises here what is wrong
+            first = len(values) - len(names)
+            found = self.step(*values[:first], **dict(zip(names, values[first:])))  # at fault, it says so itself
+            return self._give_up(error, tree_map(copied, found))
         plans.append(Plan(recorder, result))
-        return each(_returned(recorder), result)
+        return tree_map(_returned(recorder), result)
 
-    def _compare(self, plan, args):
+    def _compare(self, plan, values, names):
         """Replay, put everything back, and do the step itself, watched: its result and the state after it stay.
 
         What it called must be what was recorded, and the two results must agree: to rounding, or with `check` bit for
         bit.
         """
         before = [putting_back(thing) for thing in plan.changed]
-        replayed = each(raw, plan.run(args))
+        replayed = tree_map(raw_array, plan.run(values))
         after = [state_of(thing) for thing in plan.changed]
         for put_back in before:
             put_back()
-        recorder, result = self._watched(args)
-        result = each(_returned(recorder), result)
-        expected = [each(raw, result), *map(state_of, plan.changed)]
-        wrong = mismatch(plan.sketch, sketch(recorder)) or _difference([replayed, *after], expected, self.check)
+        recorder, result = self._watched(values, names)
+        result = tree_map(_returned(recorder), result)
+        expected = [tree_map(raw_array, result), *map(state_of, plan.changed)]
+        wrong = mismatch(plan.sketch, sketch(recorder)) or difference([replayed, *after], expected, self.check)
         if not wrong:
             return result
         meanwhile = "" if plan.count == 2 else "; the calls since the last comparison may have gone wrong"
@@ -139,7 +175,7 @@ class CompiledStep:
 
     def _give_up(self, error, result):
         """Go on without compiling, after saying why."""
-        self._eager = True
+        self.recordings.gave_up = True
         warnings.warn(f"{self.name}() runs without being compiled: {error}", stacklevel=4)
         return result
 
@@ -149,37 +185,70 @@ class CompiledStep:
 
         Raises ValueError before the second call, when there is nothing to replay yet.
         """
-        plan = self._latest
-        if plan is None:
-            raise ValueError(f"{self.name}() has no program yet: it is recorded in its first call, built in its second")
-        before = [putting_back(thing) for thing in plan.changed]
-        times = np.zeros((rounds, len(plan.calls)))
-        for row in times:
-            for i, (function, args) in enumerate(plan.calls):
-                start = time.perf_counter()
-                function(*args)
-                row[i] = time.perf_counter() - start
-        for put_back in before:
-            put_back()
-        least = times.min(axis=0) * 1e6
-        lines = [f"{'operation':24}{'kernel':24}{'bytes':>12}{'µs':>9}  arrays"]
-        for name, (function, args), changed, microseconds in zip(plan.names, plan.calls, plan.changes, least):
-            taken = arrays(args) or changed
-            shapes = " ".join("x".join(map(str, a.shape)) or "()" for a in taken)
-            size = sum(a.nbytes for a in taken)
-            lines.append(f"{name[:23]:24}{named(function)[:23]:24}{size:12,}{microseconds:9.2f}  {shapes}")
-        lines.append(f"{len(plan.calls)} calls, {least.sum():.1f} µs; {plan.bytes:,} bytes of intermediate results")
-        return "\n".join(lines)
+        with self.recordings.lock:
+            if self.recordings.latest is None:
+                raise ValueError(
+                    f"{self.name}() has no program yet: it is recorded in its first call, built in its second"
+                )
+            return table(self.recordings.latest, rounds)
 
     def __repr__(self):
-        return f"<{self.name}(), compiled: {sum(map(len, self._plans.values()))} recordings>"
+        return f"<{self.name}(), compiled: {self.recordings.number} recordings>"
+
+
+class Methods:
+    """The recordings of each instance whose class has a compiled method, by identity; they live as long as it does.
+
+    They are kept by the instance itself where it has a `__dict__`: a plan refers to what the step changes, which may
+    refer to the instance, and only there such a circle is freed with it.
+    """
+
+    KEPT_AS = "_recordings_of_steps"
+    holder: type | tuple = ()  # the class
+
+    def __init__(self):
+        self._others: dict[int, tuple[ref, Recordings]] = {}
+
+    def __reduce__(self):
+        return Methods, ()
+
+    def recordings(self, instance, method: Callable) -> Recordings:
+        """Those of this instance."""
+        if not hasattr(instance, "__dict__") or isinstance(instance, type):
+            return self._of_other(instance, method)
+        kept = vars(instance).get(self.KEPT_AS)
+        if kept is None or kept.instance() is not instance:  # a shallow copy brings those of another along
+            kept = vars(instance)[self.KEPT_AS] = KeptByInstance(instance)
+        return kept.by_step.setdefault(self, Recordings())
+
+    def _of_other(self, instance, method: Callable) -> Recordings:
+        key = id(instance)
+        if key not in self._others:
+            self._others[key] = ref(instance, lambda _: self._others.pop(key)), Recordings()
+        return self._others[key][1]
+
+
+class KeptByInstance:
+    """The recordings of an instance's compiled methods; a copy of the instance has none."""
+
+    def __init__(self, instance=None):
+        self.instance = (lambda: None) if instance is None else ref(instance)
+        self.by_step: dict[Methods, Recordings] = {}
+
+    def __reduce__(self):
+        return KeptByInstance, ()
+
+
+def is_off() -> bool:
+    """Whether the environment says that no step shall be recorded."""
+    return os.environ.get("MINIGEN_COMPILE") == "0"
 
 
 def _returned(recorder) -> Callable:
     """What the caller gets of a result of the recording."""
 
     def returned(x):
-        return raw(x).item() if isinstance(x, Recorded) and recorder.is_number(x) else own(x)
+        return raw_array(x).item() if isinstance(x, Recorded) and recorder.is_number(x) else copied(x)
 
     return returned
 

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import count
 
 import numpy as np
 
 from ..tape import Tensor, leaf, mark_changed
-from ..watching import act, clear, refuse, shown
+from ..watching import act, clear, refuse, shown, watcher
 
-_structure = 0  # counts the parameters and layers that were ever attached to a module
+_structures = count(1)
+_structure = 0  # changes whenever a module is given a parameter or a layer
+
+
+def note_new_part() -> None:
+    """Say that a module has been given another part, so that it and those above it look for their parameters anew."""
+    global _structure
+    _structure = next(_structures)  # each number is given once, also when threads build modules at the same time
 
 
 def is_parameter(value) -> bool:
@@ -50,35 +58,46 @@ class Flat:
                 _move(p, owner, start)
                 start += p.data.size
         offset = _offset(parameters[0].data, owner)
-        self.owner, self._structure = owner, _structure
-        self._data, self._grad = owner[0, offset : offset + size], owner[1, offset : offset + size]
+        self.owner = owner
+        self.arrays = owner[0, offset : offset + size], owner[1, offset : offset + size]  # for who changes them
         self._views = [(p, p.data, p.node.gradient) for p in parameters]
 
     @property
     def data(self) -> np.ndarray:
-        return shown(self._data)
+        return shown(self.arrays[0])
 
     @data.setter
     def data(self, values) -> None:
-        self._data[...] = values
+        self.arrays[0][...] = values
 
     @property
     def grad(self) -> np.ndarray:
-        return shown(self._grad)
+        return shown(self.arrays[1])
 
     @grad.setter
     def grad(self, values) -> None:
-        self._grad[...] = values
+        self.arrays[1][...] = values
 
     def is_current(self) -> bool:
-        """Whether every parameter still lives here, and no module has been given new ones since."""
-        return self._structure == _structure and all(
-            p.data is data and p.node.gradient is gradient for p, data, gradient in self._views
-        )
+        """Whether every parameter still lives here."""
+        for p, data, gradient in self._views:
+            if p.data is not data or p.node.gradient is not gradient:
+                return False
+        return True
+
+    def has(self, parameters: list[Tensor]) -> bool:
+        """Whether these are its parameters, in this order."""
+        mine = [p for p, _, _ in self._views]
+        return len(mine) == len(parameters) and all(p is other for p, other in zip(mine, parameters))
+
+    def holds(self, leaf: Tensor, data: np.ndarray, node, gradient: np.ndarray | None) -> bool:
+        """Whether a leaf with these arrays is one of its parameters, where it is now."""
+        mine = [(p, at, slope) for p, at, slope in self._views if p is leaf]
+        return bool(mine) and mine[0][1] is data and mine[0][2] is gradient and leaf.node is node
 
     def changed(self) -> None:
         """Say that the weights were changed in place (see `tape.mark_changed`)."""
-        mark_changed(p for p, _, _ in self._views)
+        mark_changed([p for p, _, _ in self._views])
 
 
 def _offset(view: np.ndarray, owner: np.ndarray) -> int:
@@ -132,8 +151,7 @@ class Module:
         current = self.__dict__.get(name)
         if not is_parameter(current) or value is current:
             if value is not current and _is_part(value):
-                global _structure
-                _structure += 1
+                note_new_part()
             object.__setattr__(self, name, value)
             return
         try:
@@ -186,11 +204,26 @@ class Module:
 
     def flat(self) -> Flat:
         """The parameters as one vector; they move into it when they do not live in one yet."""
-        current = self.__dict__.get("_flat")
-        if current is None or not current.is_current():
-            current = Flat(self.parameters())
-            object.__setattr__(self, "_flat", current)
-        return current
+        flat = self.flat_buffer
+        by = watcher.get()
+        if by is not None:
+            by.relies(self, "flat_buffer")
+        return flat
+
+    @property
+    def flat_buffer(self) -> Flat:
+        """What `flat` gives; a recording of a compiled step holds as long as this is the same."""
+        flat, made = self.__dict__.get("_flat"), _structure
+        if flat is not None and flat.is_current():
+            if flat.structure == made:
+                return flat
+            if flat.has(self.parameters()):  # some other module was given a part
+                flat.structure = made
+                return flat
+        flat = Flat(self.parameters())
+        flat.structure = made
+        object.__setattr__(self, "_flat", flat)
+        return flat
 
     def zero_grad(self) -> None:
         """Set every parameter's gradient to zero."""

@@ -1,0 +1,57 @@
+"""Which argument of a step is which? The same array given by position or by keyword is the same argument."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+
+import numpy as np
+
+from ..tape import Tensor, is_paused
+from .memory import layout
+from .recorded import Recorded
+
+
+class Arguments:
+    """The arguments of a step in the order of its signature. What is left to a default is the step's own affair."""
+
+    def __init__(self, step: Callable):
+        try:
+            self.signature: inspect.Signature | None = inspect.signature(step)
+        except (TypeError, ValueError):  # a function of C that does not tell
+            self.signature = None
+        self._orders: dict[tuple, tuple] = {}
+
+    def settled(self, args: tuple, settings: dict) -> tuple[tuple, tuple[str, ...]]:
+        """The values in order, and the names of the last ones, which are to be given by keyword."""
+        if not settings:
+            return args, ()
+        form = len(args), *settings
+        if form not in self._orders:
+            self._orders[form] = self._order(*form)
+        order, names = self._orders[form]
+        given = (*args, *settings.values())
+        return tuple([given[i] for i in order]), names
+
+    def _order(self, n: int, *names: str) -> tuple[tuple[int, ...], tuple[str, ...]]:
+        """Where each value is among n values and those of these names, and which of the names are left."""
+        places = {name: n + i for i, name in enumerate(names)}
+        try:
+            bound = self.signature.bind(*range(n), **places)
+        except (AttributeError, TypeError):  # the step itself says what is wrong
+            return tuple(range(n + len(names))), names
+        return (*bound.args, *bound.kwargs.values()), tuple(bound.kwargs)
+
+
+def key_of(values: tuple, names: tuple) -> tuple:
+    """Calls of one key can share a recording: arrays of one shape, dtype and layout, and equal constants."""
+    key: list = [is_paused(), names]
+    for value in values:
+        if type(value) in (np.ndarray, Recorded):
+            key.append((value.shape, value.dtype, layout(value)))
+        elif type(value) is Tensor and value.node is None:
+            array = value.data
+            key.append((Tensor, array.shape, array.dtype, layout(array)))
+        else:
+            key.append((type(value), repr(value) if isinstance(value, (float, np.generic)) else value))
+    return tuple(key)
