@@ -253,30 +253,6 @@ def _returned(recorder) -> Callable:
     return returned
 
 
-def _difference(replayed, expected, exact: bool) -> str:
-    """How what a replay did differs from what the step did; nothing if it does not."""
-    a, b = leaves(replayed), leaves(expected)
-    if len(a) != len(b):
-        return "it returns something else"
-    return next(filter(None, (_apart(x, y, exact) for x, y in zip(a, b))), "")
-
-
-def _apart(a, b, exact: bool) -> str:
-    if not isinstance(b, np.ndarray):
-        return "" if repr(a) == repr(b) else f"{a!r:.40} is {b!r:.40} in the step itself"
-    if np.shape(a) != b.shape:
-        return f"a result of shape {np.shape(a)} has shape {b.shape} in the step itself"
-    if np.array_equal(a, b) or (b.dtype.kind == "f" and np.array_equal(a, b, equal_nan=True)):
-        return ""
-    with np.errstate(all="ignore"):
-        apart, size = np.abs(np.subtract(a, b, dtype=np.float64)), np.abs(b)
-    scale = float(np.max(size[np.isfinite(size)], initial=0.0))
-    largest = float(np.max(np.where((np.isnan(a) & np.isnan(b)) | np.equal(a, b), 0.0, apart), initial=0.0))
-    if not exact and largest <= ROUNDING * scale:
-        return ""
-    return f"an array of shape {b.shape} whose largest value is {scale:.3g} differs by {largest:.3g}"
-
-
 def compile(step: Callable, *, check: bool = False, strict: bool = True) -> CompiledStep:
     """`step`, recorded in its first call and replayed afterwards: the same results without Python's part of the work.
 

@@ -80,7 +80,7 @@ class Flat:
 
     def is_current(self) -> bool:
         """Whether every parameter still lives here."""
-        for p, data, gradient in self._views:
+        for p, data, gradient in self._views:  # noqa: SIM110 - a generator would be resumed for each, in every step
             if p.data is not data or p.node.gradient is not gradient:
                 return False
         return True
