@@ -1,54 +1,85 @@
 """How parameters learn: optimisers over the flat buffer, learning-rate schedules, clipping, weight averaging.
 
-An optimiser takes a module, reads the gradients that `loss.backward()` left in its buffer, and changes the weights with
-one kernel call. `lr` is a number or a schedule: a function of the number of steps done so far.
+An optimiser takes a module, reads the gradients that `loss.backward()` left in its buffer, and changes the weights.
+Its `formula` says how, in NumPy over the whole vector; in float32 one fused kernel does the same. `lr` is a number or a
+schedule: a function of the number of steps done so far.
 """
 
 from __future__ import annotations
 
+import copy
 import math
+import threading
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager
+from dataclasses import KW_ONLY, fields
+from typing import Annotated
 
 import numpy as np
 
 from . import kernels
-from ._support.arguments import check_fraction, check_positive
+from ._support.settings import (
+    Betas,
+    Fraction,
+    Kind,
+    NotNegative,
+    Positive,
+    Whole,
+    as_python,
+    instance_of,
+    is_number,
+    kinds_of,
+    settings,
+    taken,
+)
 from .nn.module import Flat, Module
 from .watching import act
 
-Schedule = Callable[[int], float]
+ModuleToTrain = Annotated[
+    Module, instance_of(Module, "such as nn.MLP(...): put loose parameters into a Module as attributes")
+]
+Schedule = Annotated[
+    Callable[[int], float],
+    Kind("a schedule, a function of the number of steps done", callable, error=TypeError),
+]
+Rate = Positive | Schedule
+Limit = Annotated[float, Kind("a positive number", lambda x: is_number(x) and x > 0, as_python)]
 
 
-def _check_module(module, caller: str) -> None:
-    if not isinstance(module, Module):
-        raise TypeError(
-            f"{caller} got a {type(module).__name__}; expected a module, such as nn.MLP(...): put loose parameters "
-            "into a Module as attributes"
-        )
-
-
+@settings
 class Optimizer:
-    """What the optimisers share: the module, the step count, and moment vectors as long as the parameters."""
+    """What the optimisers share: the module, the step count, and moment vectors as long as the parameters.
 
-    moment_names: tuple[str, ...] = ()
+    A subclass says in `moment_names` what it remembers, and in `formula` how it steps.
+    """
 
-    def __init__(self, module: Module, lr: float | Schedule):
-        _check_module(module, type(self).__name__)
-        if not callable(lr):
-            check_positive(lr, "lr", type(self).__name__)
-        self.module, self.lr, self.steps = module, lr, 0
-        data = module.flat().data
-        self.moments = {name: np.zeros_like(data) for name in self.moment_names}
+    module: ModuleToTrain
+    lr: Rate
+
+    moment_names = ()
+
+    def agree(self) -> None:
+        """Begin: no step done, all moments zero."""
+        weights = self.module.flat().arrays[0]
+        self.steps = 0
+        self.moments = {name: np.zeros_like(weights) for name in self.moment_names}
+
+    def formula(self, w: np.ndarray, g: np.ndarray, lr: float) -> None:
+        """Change the weights w (n,) in place, given their gradient g; `steps` counts this step already."""
+        raise NotImplementedError(f"{type(self).__name__} needs a formula(self, w, g, lr) that changes w in place")
+
+    def fused(self, w: np.ndarray, g: np.ndarray, lr: float) -> None:
+        """The formula for float32, in one kernel where there is one."""
+        self.formula(w, g, lr)
 
     def current_lr(self) -> float:
         """The learning rate of the next step; ValueError if a schedule gives anything but a number of 0 or more."""
         if not callable(self.lr):
             return float(self.lr)
         lr = self.lr(self.steps)
-        if not (type(lr) is float and 0 <= lr < math.inf):
-            check_positive(lr, "lr from its schedule", f"{type(self).__name__} at step {self.steps}", zero=True)
-        return float(lr)
+        if type(lr) is float and 0 <= lr < math.inf:
+            return lr
+        return taken(lr, kinds_of(NotNegative), f"lr of its schedule at step {self.steps}", type(self).__name__)
 
     def zero_grad(self) -> None:
         """Set the gradients to zero; call it before each `backward`."""
@@ -56,24 +87,26 @@ class Optimizer:
 
     def step(self) -> None:
         """Change the weights by one step along the gradients."""
-        flat = self.module.flat()
-        for moment in self.moments.values():
-            if moment.shape != flat.data.shape or moment.dtype != flat.data.dtype:
+        flat, moments = self.module.flat(), self.moments.values()
+        weights = flat.arrays[0]
+        for moment in moments:
+            if moment.shape != weights.shape or moment.dtype != weights.dtype:
                 raise ValueError(
                     f"{type(self).__name__}: the network had {moment.size} {moment.dtype} parameters when the "
-                    f"optimiser was made and has {flat.data.size} {flat.data.dtype} now; make the optimiser after the "
+                    f"optimiser was made and has {weights.size} {weights.dtype} now; make the optimiser after the "
                     "network is complete"
                 )
-        act(self._advance, flat, changes=(self, flat.data, *self.moments.values()))
+        act(self._advance, flat, changes=(self, weights, *moments))
 
     def _advance(self, flat: Flat) -> None:
         lr = self.current_lr()
         self.steps += 1
-        self._update(flat.data, flat.grad, lr)
+        weights, gradients = flat.arrays
+        if weights.dtype == np.float32:
+            self.fused(weights, gradients, lr)
+        else:
+            self.formula(weights, gradients, lr)
         flat.changed()
-
-    def _update(self, w: np.ndarray, g: np.ndarray, lr: float) -> None:
-        raise NotImplementedError
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """Step count and moment vectors, copied."""
@@ -102,159 +135,231 @@ class Optimizer:
         self.steps = int(steps)
 
 
+@settings
 class SGD(Optimizer):
-    """Gradient descent with momentum: v = momentum v + g; w -= lr v (Sutskever et al., 2013, for Nesterov's form)."""
+    """Gradient descent with momentum (Sutskever et al., 2013, for Nesterov's form)."""
+
+    lr: Rate = 0.01
+    _: KW_ONLY
+    momentum: Fraction = 0.0
+    nesterov: bool = False
+    weight_decay: NotNegative = 0.0
 
     moment_names = ("velocity",)
 
-    def __init__(
-        self,
-        module: Module,
-        lr: float | Schedule = 0.01,
-        *,
-        momentum: float = 0.0,
-        nesterov: bool = False,
-        weight_decay: float = 0.0,
-    ):
-        super().__init__(module, lr)
-        check_fraction(momentum, "momentum", "SGD")
-        if nesterov and momentum == 0:
+    def agree(self) -> None:
+        """Nesterov's look-ahead needs momentum."""
+        if self.nesterov and self.momentum == 0:
             raise ValueError("SGD got nesterov=True with momentum=0; Nesterov's look-ahead needs a positive momentum")
-        self.momentum, self.nesterov = momentum, nesterov
-        self.weight_decay = check_positive(weight_decay, "weight_decay", "SGD", zero=True)
+        super().agree()
 
-    def _update(self, w, g, lr):
+    def formula(self, w: np.ndarray, g: np.ndarray, lr: float) -> None:
+        """v = momentum v + g;  w -= lr v, or lr (g + momentum v) with Nesterov's look-ahead."""
+        v = self.moments["velocity"]
+        g = g + self.weight_decay * w
+        v[...] = self.momentum * v + g
+        w -= lr * (g + self.momentum * v if self.nesterov else v)
+
+    def fused(self, w: np.ndarray, g: np.ndarray, lr: float) -> None:
         kernels.sgd(w, g, self.moments["velocity"], lr, self.momentum, self.weight_decay, self.nesterov)
 
 
+@settings
 class RMSprop(Optimizer):
     """Steps divided by the running root mean square of the gradient (Tieleman and Hinton, 2012)."""
 
+    lr: Rate = 0.01
+    _: KW_ONLY
+    alpha: Fraction = 0.99
+    eps: Positive = 1e-8
+    weight_decay: NotNegative = 0.0
+
     moment_names = ("square",)
 
-    def __init__(self, module: Module, lr: float | Schedule = 0.01, *, alpha: float = 0.99, eps: float = 1e-8):
-        super().__init__(module, lr)
-        self.alpha, self.eps = check_fraction(alpha, "alpha", "RMSprop"), check_positive(eps, "eps", "RMSprop")
+    def formula(self, w: np.ndarray, g: np.ndarray, lr: float) -> None:
+        """s = alpha s + (1 - alpha) g^2;  w -= lr g / (sqrt(s) + eps)."""
+        s = self.moments["square"]
+        g = g + self.weight_decay * w
+        s[...] = self.alpha * s + (1 - self.alpha) * g**2
+        w -= lr * g / (np.sqrt(s) + self.eps)
 
-    def _update(self, w, g, lr):
-        kernels.rmsprop(w, g, self.moments["square"], lr, self.alpha, self.eps)
-
-
-def check_betas(betas, caller: str) -> tuple[float, float]:
-    """Adam's two betas themselves, as a tuple; ValueError unless they are two numbers in [0, 1)."""
-    if not isinstance(betas, (tuple, list)) or len(betas) != 2:
-        raise ValueError(f"{caller} got betas={betas!r}; expected two numbers in [0, 1)")
-    return tuple(check_fraction(beta, "a beta", caller) for beta in betas)
+    def fused(self, w: np.ndarray, g: np.ndarray, lr: float) -> None:
+        kernels.rmsprop(w, g, self.moments["square"], lr, self.alpha, self.eps, self.weight_decay)
 
 
+@settings
 class Adam(Optimizer):
     """Adaptive moments (Kingma and Ba, 2015, algorithm 1). `weight_decay` is added to the gradient."""
+
+    lr: Rate = 1e-3
+    _: KW_ONLY
+    betas: Betas = (0.9, 0.999)
+    eps: Positive = 1e-8
+    weight_decay: NotNegative = 0.0
 
     moment_names = ("mean", "square")
     decoupled = False
 
-    def __init__(
-        self,
-        module: Module,
-        lr: float | Schedule = 1e-3,
-        *,
-        betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-8,
-        weight_decay: float = 0.0,
-    ):
-        name = type(self).__name__
-        super().__init__(module, lr)
-        self.betas = check_betas(betas, name)
-        self.eps = check_positive(eps, "eps", name)
-        self.weight_decay = check_positive(weight_decay, "weight_decay", name, zero=True)
+    def formula(self, w: np.ndarray, g: np.ndarray, lr: float) -> None:
+        """Running means m of g and s of g^2;  w -= lr m / (sqrt(s) + eps), each mean divided by its weights' sum."""
+        t, (beta1, beta2) = self.steps, self.betas
+        m, s = self.moments["mean"], self.moments["square"]
+        g = self._decayed(w, g, lr)
+        m += (1 - beta1) * (g - m)
+        s += (1 - beta2) * (g**2 - s)
+        w -= lr * (m / (1 - beta1**t)) / (np.sqrt(s / (1 - beta2**t)) + self.eps)
 
-    def _update(self, w, g, lr):
-        beta1, beta2 = self.betas
-        l2, decay = (0.0, lr * self.weight_decay) if self.decoupled else (self.weight_decay, 0.0)
+    def _decayed(self, w: np.ndarray, g: np.ndarray, lr: float) -> np.ndarray:
+        """The gradient to step along."""
+        return g + self.weight_decay * w
+
+    def fused(self, w: np.ndarray, g: np.ndarray, lr: float) -> None:
+        t, (beta1, beta2) = self.steps, self.betas
         kernels.adam(
             w,
             g,
             self.moments["mean"],
             self.moments["square"],
-            lr / (1 - beta1**self.steps),
+            lr / (1 - beta1**t),
             beta1,
             beta2,
             self.eps,
-            1 / math.sqrt(1 - beta2**self.steps),
-            l2,
-            decay,
+            1 / math.sqrt(1 - beta2**t),
+            0.0 if self.decoupled else self.weight_decay,
+            lr * self.weight_decay if self.decoupled else 0.0,
         )
 
 
+@settings
 class AdamW(Adam):
     """Adam whose weight decay shrinks the weights directly (Loshchilov and Hutter, 2019, algorithm 2)."""
 
+    _: KW_ONLY
+    weight_decay: NotNegative = 0.01
+
     decoupled = True
 
-    def __init__(self, module: Module, lr: float | Schedule = 1e-3, *, weight_decay: float = 0.01, **settings):
-        super().__init__(module, lr, weight_decay=weight_decay, **settings)
+    def _decayed(self, w: np.ndarray, g: np.ndarray, lr: float) -> np.ndarray:
+        """The gradient as it is; it is the weights that shrink."""
+        w -= lr * self.weight_decay * w
+        return g
 
 
-def cosine_decay(lr: float, steps: int, *, warmup: int = 0, final: float = 0.0) -> Schedule:
+class Decay:
+    """A learning rate that falls: called with the number of steps done so far, it gives the rate of the next."""
+
+    def __call__(self, step: int) -> float:
+        raise NotImplementedError(f"{type(self).__name__} needs a __call__(self, step) that gives the rate")
+
+    def __repr__(self) -> str:
+        values = [f"{field.name}={getattr(self, field.name)!r}" for field in fields(self)]
+        return f"{type(self).__name__}({', '.join(values)})"
+
+
+# In lower case, as the functions of the step that they are: Adam(net, cosine_decay(0.01, 1000)).
+
+
+@settings
+class cosine_decay(Decay):
     """From `lr` to `final` along half a cosine until step `steps`, after a linear warm-up.
 
     Loshchilov and Hutter (2017), "SGDR", eq. 5.
     """
-    check_positive(lr, "lr", "cosine_decay")
-    check_positive(final, "final", "cosine_decay", zero=True)
-    if not 0 <= warmup < steps:
-        raise ValueError(f"cosine_decay got warmup={warmup} and steps={steps}; expected 0 <= warmup < steps")
 
-    def schedule(step: int) -> float:
-        if step < warmup:
-            return lr * (step + 1) / warmup
-        done = min(1.0, (step - warmup) / (steps - warmup))
-        return final + (lr - final) * (1 + math.cos(math.pi * done)) / 2
+    lr: Positive
+    steps: Whole
+    _: KW_ONLY
+    warmup: Whole = 0
+    final: NotNegative = 0.0
 
-    return schedule
+    def agree(self) -> None:
+        """The warm-up ends before the decay does."""
+        if self.warmup >= self.steps:
+            raise ValueError(
+                f"cosine_decay got warmup={self.warmup} and steps={self.steps}; expected 0 <= warmup < steps"
+            )
+
+    def __call__(self, step: int) -> float:
+        if step < self.warmup:
+            return self.lr * (step + 1) / self.warmup
+        done = min(1.0, (step - self.warmup) / (self.steps - self.warmup))
+        return self.final + (self.lr - self.final) * (1 + math.cos(math.pi * done)) / 2
 
 
-def exponential_decay(lr: float, half_life: int) -> Schedule:
+@settings
+class exponential_decay(Decay):
     """`lr` halved every `half_life` steps, smoothly."""
-    check_positive(lr, "lr", "exponential_decay")
-    check_positive(half_life, "half_life", "exponential_decay")
-    return lambda step: lr * 0.5 ** (step / half_life)
+
+    lr: Positive
+    half_life: Positive
+
+    def __call__(self, step: int) -> float:
+        return self.lr * 0.5 ** (step / self.half_life)
 
 
-def step_decay(lr: float, every: int, factor: float = 0.1) -> Schedule:
+@settings
+class step_decay(Decay):
     """`lr` times `factor` after every `every` steps."""
-    check_positive(lr, "lr", "step_decay")
-    check_positive(every, "every", "step_decay")
-    check_positive(factor, "factor", "step_decay")
-    return lambda step: lr * factor ** (step // every)
+
+    lr: Positive
+    every: Positive
+    factor: Positive = 0.1
+
+    def __call__(self, step: int) -> float:
+        return self.lr * self.factor ** (step // self.every)
 
 
 def clip_grad_norm(module: Module, max_norm: float) -> float:
-    """Scale all gradients so that their joint Euclidean norm is at most `max_norm`; returns the norm before."""
-    _check_module(module, "clip_grad_norm")
-    if max_norm != math.inf:  # which only measures
-        check_positive(max_norm, "max_norm", "clip_grad_norm")
+    """Scale all gradients so that their joint Euclidean norm is at most `max_norm`; returns the norm before.
+
+    With `max_norm=math.inf` it only measures.
+    """
+    if not isinstance(module, Module) or type(max_norm) is not float or not max_norm > 0:  # in every step: fast
+        module = taken(module, kinds_of(ModuleToTrain), "module", "clip_grad_norm()")
+        max_norm = taken(max_norm, kinds_of(Limit), "max_norm", "clip_grad_norm()")
     grad = module.flat().grad
     return act(_clip, grad, max_norm, changes=(grad,))
 
 
 def _clip(grad: np.ndarray, max_norm: float) -> float:
-    norm = math.sqrt(kernels.sum_of_squares(grad))
+    norm = _norm(grad)
     if norm > max_norm:
-        grad *= max_norm / norm
+        if max_norm / norm >= np.finfo(grad.dtype).tiny or not np.isfinite(grad).all():
+            grad *= max_norm / norm
+        else:  # the factor would underflow
+            grad /= np.max(np.abs(grad))
+            grad *= max_norm / _norm(grad)
     return norm
 
 
+def _norm(x: np.ndarray) -> float:
+    """Euclidean norm of a vector, also where the squares of float64 would overflow or vanish."""
+    if x.dtype == np.float64:
+        largest = float(np.max(np.abs(x), initial=0.0))
+        if 0 < largest < 1e-140 or 1e140 < largest < math.inf:
+            return largest * math.sqrt(kernels.sum_of_squares(x / largest))
+    return math.sqrt(kernels.sum_of_squares(x))
+
+
+_applying = threading.RLock()  # held while averaged weights are put into a module or taken out
+
+
+@settings
 class WeightAverage:
     """Running average of a module's weights: average += (1 - decay) (weights - average) at each `update`.
 
-    The first update takes the weights as they are. `with average.applied(): ...` gives the module the averaged weights.
+    The first update takes the weights as they are. `average.network()` is a copy of the module with the averaged
+    weights; `with average.applied(): ...` gives them to the module itself for a while.
     """
 
-    def __init__(self, module: Module, decay: float = 0.999):
-        _check_module(module, "WeightAverage")
-        self.module, self.decay = module, check_fraction(decay, "decay", "WeightAverage")
+    module: ModuleToTrain
+    decay: Fraction = 0.999
+
+    def agree(self) -> None:
+        """Begin with no average."""
         self.average: np.ndarray | None = None
+        self._own: np.ndarray | None = None  # the module's weights, while the averaged ones are applied
+        self._uses = 0  # of `applied`, under way
 
     def update(self) -> None:
         """Take the current weights into the average."""
@@ -267,26 +372,47 @@ class WeightAverage:
         else:
             self.average += (1 - self.decay) * (weights - self.average)
 
-    def _flat(self):
+    def _flat(self) -> Flat:
         flat = self.module.flat()
-        if self.average is not None and self.average.shape != flat.data.shape:
+        if self.average is not None and self.average.shape != flat.arrays[0].shape:
             raise ValueError(
-                f"WeightAverage began with {self.average.size} parameters, the network has {flat.data.size} now; make "
-                "the average after the network is complete"
+                f"WeightAverage began with {self.average.size} parameters, the network has {flat.arrays[0].size} now; "
+                "make the average after the network is complete"
             )
         return flat
 
+    def network(self) -> Module:
+        """A copy of the module as it is now, with the averaged weights: what to keep, and to use in any thread."""
+        self._check_begun()
+        twin = copy.deepcopy(self.module)
+        twin.flat().data = self.average
+        return twin
+
     @contextmanager
     def applied(self):
-        """Inside the block the module has the averaged weights; afterwards its own again."""
-        if self.average is None:
-            raise ValueError("WeightAverage has no average yet; call update() after each training step")
-        own = self._flat().data.copy()
-        self._put(self.average)
+        """Inside the block the module has the averaged weights; afterwards its own again.
+
+        Uses may overlap, in one thread or in several: the last to end gives the module its own weights back. Whoever
+        trains or reads the module meanwhile finds the averaged ones; `network` is free of that.
+        """
+        self._check_begun()
+        with _applying:
+            if self._uses == 0:
+                self._own = self._flat().data.copy()
+            self._uses += 1
+            self._put(self.average)
         try:
             yield self.module
         finally:
-            self._put(own)
+            with _applying:
+                self._uses -= 1
+                if self._uses == 0:
+                    own, self._own = self._own, None
+                    self._put(own)
+
+    def _check_begun(self) -> None:
+        if self.average is None:
+            raise ValueError("WeightAverage has no average yet; call update() after each training step")
 
     def _put(self, weights: np.ndarray) -> None:
         flat = self._flat()  # asked for anew: the parameters may have moved into a larger network's buffer

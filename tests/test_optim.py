@@ -1,6 +1,10 @@
 """Do the optimisers take the steps of their papers, and do schedules, clipping and averaging do what they promise?"""
 
+import copy
 import math
+import pickle
+import threading
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -35,7 +39,8 @@ def reference_sgd(w, g, t, s, lr=0.01, momentum=0.0, nesterov=False, weight_deca
     return w - lr * (g + momentum * s["v"] if nesterov else s["v"])
 
 
-def reference_rmsprop(w, g, t, s, lr=0.01, alpha=0.99, eps=1e-8):
+def reference_rmsprop(w, g, t, s, lr=0.01, alpha=0.99, eps=1e-8, weight_decay=0.0):
+    g = g + weight_decay * w
     s["n"] = alpha * s.get("n", 0) + (1 - alpha) * g * g
     return w - lr * g / (np.sqrt(s["n"]) + eps)
 
@@ -59,6 +64,7 @@ CASES = [
     ("SGD", {"weight_decay": 0.3}),
     ("RMSprop", {}),
     ("RMSprop", {"lr": 0.03, "alpha": 0.9, "eps": 1e-3}),
+    ("RMSprop", {"lr": 0.01, "weight_decay": 0.3}),
     ("Adam", {}),
     ("Adam", {"lr": 0.05, "betas": (0.5, 0.9), "eps": 1e-4}),
     ("Adam", {"lr": 0.05, "weight_decay": 0.2}),
@@ -234,7 +240,7 @@ def test_misuse_is_named(make, words):
 
 @pytest.mark.parametrize("given", [[leaf(np.ones(2, np.float32))], leaf(np.ones(2, np.float32)), {"w": 1}, None])
 def test_an_optimiser_wants_a_module(given):
-    with pytest.raises(TypeError, match=r"Adam got a .*expected a module"):
+    with pytest.raises(TypeError, match=r"Adam got module=.*expected a Module, such as nn.MLP"):
         optim.Adam(given)
 
 
@@ -291,6 +297,49 @@ def test_an_optimiser_follows_its_schedule(kind):
         np.testing.assert_allclose(net.flat().data, w, rtol=1e-12)
 
 
+SCHEDULES = [
+    optim.cosine_decay(0.02, 110, warmup=10, final=0.01),
+    optim.exponential_decay(0.01, 50),
+    optim.step_decay(0.01, 30, factor=0.5),
+]
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES, ids=lambda schedule: type(schedule).__name__)
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])
+def test_a_schedule_is_copied_and_says_what_it_is(schedule, copied):
+    twin = copied(schedule)
+    assert [twin(step) for step in range(120)] == [schedule(step) for step in range(120)]
+    assert repr(eval(repr(twin), vars(optim))) == repr(schedule)
+    assert "lr=0." in repr(schedule)
+
+
+@cases
+@pytest.mark.parametrize("schedule", [None, *SCHEDULES])
+def test_a_pickled_optimiser_goes_on_as_if_never_stopped(kind, settings, schedule):
+    one = getattr(optim, kind)(Weights(np.float32), **{**settings, **({"lr": schedule} if schedule else {})})
+    for optimizer in (one, one, one):
+        optimizer.zero_grad(), optimizer.module().backward(), optimizer.step()
+    other = pickle.loads(pickle.dumps(one))
+    for _ in range(3):
+        for optimizer in (one, other):
+            optimizer.zero_grad(), optimizer.module().backward(), optimizer.step()
+    np.testing.assert_array_equal(one.module.flat().data, other.module.flat().data)
+    assert other.steps == one.steps == 6 and other.module is not one.module
+
+
+@cases
+def test_the_kernel_does_what_the_formula_says(kind, settings):
+    """In float32 a fused kernel runs; the formula stands in the class."""
+    fused, plain = (getattr(optim, kind)(Weights(np.float32), **settings) for _ in range(2))
+    plain.fused = plain.formula
+    rng = make_rng(4)
+    for _ in range(10):
+        for optimizer, g in zip((fused, plain), [rng.normal(size=10)] * 2):
+            optimizer.module.flat().grad[...] = g
+            optimizer.step()
+    np.testing.assert_allclose(fused.module.flat().data, plain.module.flat().data, rtol=2e-6, atol=2e-7)
+
+
 # Clipping
 
 
@@ -312,6 +361,23 @@ def test_clipping_a_gradient_whose_square_overflows():
     net.flat().grad[...] = 3e20
     assert optim.clip_grad_norm(net, 1.0) == pytest.approx(3e20 * math.sqrt(10), rel=1e-6)
     np.testing.assert_allclose(net.flat().grad, 1 / math.sqrt(10), rtol=1e-6)
+
+
+@pytest.mark.parametrize("limit", [1e-30, 1.0, 1e10])
+@pytest.mark.parametrize(
+    ("dtype", "size"),
+    [*((np.float32, size) for size in (1e-40, 1e25, 1e38)), *((np.float64, 10.0**n) for n in (-310, -170, 160, 300))],
+)
+def test_clipping_at_the_ends_of_the_range(dtype, size, limit):
+    net = Weights(dtype)
+    given = (make_rng(4).uniform(0.5, 1.5, 10) * size).astype(dtype)
+    net.flat().grad[...] = given
+    exact = [Fraction(float(g)) for g in given]
+    scale = Fraction(float(given.max()))
+    norm = scale * Fraction(math.sqrt(float(sum((g / scale) ** 2 for g in exact))))
+    assert optim.clip_grad_norm(net, limit) == pytest.approx(float(norm), rel=1e-6)
+    expected = [float(g * min(1, Fraction(limit) / norm)) for g in exact]
+    np.testing.assert_allclose(net.flat().grad, np.array(expected, dtype), rtol=1e-5)
 
 
 def test_clipping_does_not_hide_a_nan():
@@ -375,6 +441,63 @@ def test_the_weights_come_back_even_if_they_moved_inside_the_block():
         assert not np.any(net.flat().data == 5)
     assert np.all(net.flat().data == 5)
     assert all(np.all(p.data == 5) for p in net.parameters())
+
+
+def averaged_network():
+    net = nn.Sequential(
+        nn.Linear(2, 3, rng=make_rng()), nn.Dropout(0.5, rng=make_rng(1)), nn.Linear(3, 1, rng=make_rng())
+    )
+    average = optim.WeightAverage(net, 0.5)
+    average.update()
+    net.flat().data += 2
+    average.update()
+    return net, average
+
+
+def test_the_averaged_network_is_a_copy():
+    net, average = averaged_network()
+    own = net.flat().data.copy()
+    twin = average.network()
+    assert type(twin) is nn.Sequential and twin is not net
+    np.testing.assert_array_equal(twin.flat().data, average.average)
+    twin.flat().data[...] = 0
+    twin.train()(np.ones((4, 2), np.float32))
+    np.testing.assert_array_equal(net.flat().data, own)
+    assert net[1].rng.random() == make_rng(1).random()
+    with pytest.raises(ValueError, match="update"):
+        optim.WeightAverage(net).network()
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_overlapping_uses_of_an_average_leave_the_networks_own_weights(order):
+    net, average = averaged_network()
+    own = net.flat().data.copy()
+    uses = [average.applied(), average.applied()]
+    for use in uses:
+        use.__enter__()
+        np.testing.assert_array_equal(net.flat().data, average.average)
+    for last, i in enumerate(order):
+        uses[i].__exit__(None, None, None)
+        np.testing.assert_array_equal(net.flat().data, own if last else average.average)
+
+
+def test_many_threads_use_an_average():
+    net, average = averaged_network()
+    own, wrong = net.flat().data.copy(), []
+
+    def look():
+        for _ in range(300):
+            with average.applied():
+                if not np.array_equal(net.flat().data, average.average):
+                    wrong.append(net.flat().data.copy())
+
+    threads = [threading.Thread(target=look) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+    np.testing.assert_array_equal(net.flat().data, own)
 
 
 # All of it together

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import threading
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -39,20 +40,36 @@ def threads() -> int | None:
     return _openblas()[0]() if _openblas() else None
 
 
+class _Alone:
+    """How many blocks want one thread now, and how many threads there were before the first of them."""
+
+    def __init__(self):
+        self.lock, self.blocks, self.before = threading.Lock(), 0, None
+
+
+_alone = _Alone()  # the number of threads belongs to the process, not to a thread of Python
+
+
 @contextmanager
 def one_thread():
     """Inside the block matrix products run on one thread, unless the user has set a number in the environment.
 
     For the small networks of this course a second thread gains little, and where something else runs on the machine
     the threads wait for one another: a step was seen to take 30 times as long. It also makes results independent of
-    the number of cores.
+    the number of cores. Blocks may overlap: the number is put back when the last of them ends.
     """
-    before = threads()
-    if before is None or any(os.environ.get(name) for name in VARIABLES):
+    if threads() is None or any(os.environ.get(name) for name in VARIABLES):
         yield
         return
-    _openblas()[1](1)
+    with _alone.lock:
+        if _alone.blocks == 0:
+            _alone.before = threads()
+            _openblas()[1](1)
+        _alone.blocks += 1
     try:
         yield
     finally:
-        _openblas()[1](before)
+        with _alone.lock:
+            _alone.blocks -= 1
+            if _alone.blocks == 0:
+                _openblas()[1](_alone.before)

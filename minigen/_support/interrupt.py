@@ -6,24 +6,35 @@ import signal
 import threading
 from contextlib import contextmanager
 
+_flags: list[list[bool]] = []  # of the loops under way in the main thread
+_before: list = []  # what Ctrl-C did before the first of them
+
 
 @contextmanager
 def interrupt_flag():
-    """A list that is empty until Ctrl-C is pressed; the second Ctrl-C raises KeyboardInterrupt as usual."""
+    """A list that is empty until Ctrl-C is pressed; the second Ctrl-C raises KeyboardInterrupt as usual.
+
+    Of several loops the one that began last is told. The handler from before comes back when the last of them ends, in
+    whatever order they end, as generators may.
+    """
     pressed: list[bool] = []
-    before = signal.getsignal(signal.SIGINT)
     # Only the main thread may have a handler; a process that ignores Ctrl-C goes on ignoring it.
-    if threading.current_thread() is not threading.main_thread() or before is signal.SIG_IGN:
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         yield pressed
         return
-
-    def press(number, frame):
-        if pressed:
-            raise KeyboardInterrupt
-        pressed.append(True)
-
-    signal.signal(signal.SIGINT, press)
+    if not _flags:
+        before = signal.signal(signal.SIGINT, _press)
+        _before[:] = [signal.SIG_DFL if before is None else before]
+    _flags.append(pressed)
     try:
         yield pressed
     finally:
-        signal.signal(signal.SIGINT, signal.SIG_DFL if before is None else before)
+        _flags[:] = [flag for flag in _flags if flag is not pressed]
+        if not _flags and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, _before[0])
+
+
+def _press(number, frame):
+    if not _flags or _flags[-1]:
+        raise KeyboardInterrupt
+    _flags[-1].append(True)

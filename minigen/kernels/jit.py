@@ -33,7 +33,9 @@ else:
 
 def is_fast(array) -> bool:
     """Whether a compiled loop may run on this array: a C-contiguous float32 array with at least one axis."""
-    return type(array) is np.ndarray and array.dtype is FLOAT32 and array.flags.c_contiguous and array.ndim > 0
+    if type(array) is not np.ndarray or not array.flags.c_contiguous or array.ndim == 0:
+        return False
+    return array.dtype is FLOAT32 or array.dtype == FLOAT32  # pickling makes another object of the same dtype
 
 
 # A replayed step (see `minigen.compile`) writes into arrays allocated beforehand. So every kernel has beside it

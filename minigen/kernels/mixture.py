@@ -17,7 +17,7 @@ _FLOAT64 = np.dtype(np.float64)
 
 def _is_fast(*arrays) -> bool:
     return USE_NUMBA and all(
-        type(a) is np.ndarray and a.dtype is _FLOAT64 and a.flags.c_contiguous and a.size > 0 for a in arrays
+        type(a) is np.ndarray and a.dtype == _FLOAT64 and a.flags.c_contiguous and a.size > 0 for a in arrays
     )
 
 

@@ -26,19 +26,21 @@ def sgd(w, g, velocity, lr, momentum, weight_decay, nesterov):
         w[i] -= lr * (d + momentum * velocity[i] if nesterov else velocity[i])
 
 
-def rmsprop_numpy(w, g, square, lr, alpha, eps):
+def rmsprop_numpy(w, g, square, lr, alpha, eps, weight_decay):
     """s = alpha s + (1 - alpha) g^2;  w -= lr g / (sqrt(s) + eps)."""
+    g = g + weight_decay * w
     square *= alpha
     square += (1 - alpha) * g * g
     w -= lr * g / (np.sqrt(square) + eps)
 
 
 @in_place(rmsprop_numpy)
-def rmsprop(w, g, square, lr, alpha, eps):
-    lr, alpha, rest, eps = f32(lr), f32(alpha), f32(1 - alpha), f32(eps)
+def rmsprop(w, g, square, lr, alpha, eps, weight_decay):
+    lr, alpha, rest, eps, weight_decay = f32(lr), f32(alpha), f32(1 - alpha), f32(eps), f32(weight_decay)
     for i in range(w.size):
-        square[i] = alpha * square[i] + rest * g[i] * g[i]
-        w[i] -= lr * g[i] / (np.sqrt(square[i]) + eps)
+        d = g[i] + weight_decay * w[i]
+        square[i] = alpha * square[i] + rest * d * d
+        w[i] -= lr * d / (np.sqrt(square[i]) + eps)
 
 
 def adam_numpy(w, g, mean, square, lr, beta1, beta2, eps, correction, l2, decay):

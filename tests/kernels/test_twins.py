@@ -1,6 +1,7 @@
 """Every compiled kernel against its NumPy twin in float32, and the twin's float32 against its float64."""
 
 import math
+import pickle
 
 import numpy as np
 import pytest
@@ -44,7 +45,7 @@ IN_PLACE = {  # kernel: settings after z and b
 }
 UPDATES = {  # kernel: number of moment vectors, settings
     "sgd": (1, [(0.1, 0.9, 0.0, False), (0.1, 0.9, 0.01, True), (0.1, 0.0, 0.0, False)]),
-    "rmsprop": (1, [(0.01, 0.99, 1e-8)]),
+    "rmsprop": (1, [(0.01, 0.99, 1e-8, 0.0), (0.01, 0.9, 1e-3, 0.2)]),
     "adam": (2, [(0.01, 0.9, 0.999, 1e-8, 1.7, 0.0, 0.0), (0.01, 0.9, 0.999, 1e-8, 1.7, 0.02, 0.03)]),
 }
 OTHERS = {"sum_rows", "sum_last", "sum_of_squares", "gaussian_nll", "take_along_rows", "place_along_rows"}
@@ -246,3 +247,12 @@ def test_normal_draws_are_normal():
 def test_an_unknown_kernel_says_so():
     with pytest.raises(AttributeError, match="no_such_kernel"):
         _ = kernels.no_such_kernel
+
+
+def test_arrays_that_were_pickled_run_in_the_kernels_too():
+    # Pickling makes another object of the same dtype; the slow twin ran, an ulp away.
+    again = pickle.loads(pickle.dumps(X))
+    assert again.dtype == np.float32 and jit.is_fast(again)
+    assert not jit.is_fast(X.astype(">f4")) and not jit.is_fast(X.T) and not jit.is_fast(X.astype(np.float64))
+    for name in ("sigmoid", "silu", "softmax", "logsumexp"):
+        np.testing.assert_array_equal(getattr(kernels, name)(again), getattr(kernels, name)(X))
