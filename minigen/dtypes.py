@@ -29,17 +29,6 @@ def takes_part(op, i: int) -> bool:
 
 def settled(op, args, raw: list, tensor_type) -> list:
     """The raw arguments in the dtype of the floating tensors among them; two such dtypes are refused."""
-    dtype = None
-    for value in raw:  # nearly always there is nothing to do
-        if type(value) is np.ndarray:
-            if dtype is None:
-                dtype = value.dtype
-            elif dtype is not value.dtype:
-                break
-        elif type(value) not in PLAIN:
-            break
-    else:
-        return raw
     mine = [i for i in range(len(args)) if takes_part(op, i)]
     dtypes = {raw[i].dtype for i in mine if type(args[i]) is tensor_type and raw[i].dtype.kind == "f"}
     if len(dtypes) > 1:
@@ -65,7 +54,14 @@ def as_array(x, caller: str):
     return array
 
 
-def unpromoted(op, raw, value):
-    """float32 unless a float64 array took part: integers, conditions and Python numbers never bring float64 in."""
+def settled_result(op, raw, value) -> np.ndarray:
+    """The result of an operation as an array, and in float32 unless a float64 array took part.
+
+    Integers, conditions and Python numbers never bring float64 in.
+    """
+    if not isinstance(value, np.ndarray):
+        value = np.asarray(value)
+    if value.dtype != np.float64 or op.__name__ == "astype":
+        return value
     brought = any(isinstance(a, (np.ndarray, np.generic)) and a.dtype == np.float64 for a in raw)
-    return value if brought or op.__name__ == "astype" else OPERATIONS["astype"](value, np.float32)
+    return value if brought else OPERATIONS["astype"](value, np.float32)

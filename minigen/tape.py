@@ -20,8 +20,8 @@ from operator import attrgetter
 import numpy as np
 
 from ._support import explain
-from .dtypes import LISTED, OPERATIONS, as_array, operands, settled, unpromoted
-from .watching import act, add_to, refuse, shown, watcher
+from .dtypes import LISTED, OPERATIONS, PLAIN, as_array, operands, settled, settled_result
+from .watching import add_to, refuse, shown, watcher
 
 _ids = count()
 _pauses: ContextVar[int] = ContextVar("pauses", default=0)  # how many no_grad() this thread is in
@@ -100,11 +100,14 @@ class Tensor:
             needed = _between(root, wanted)
             if not needed:
                 raise explain.none_of_the_leaves()
+        by = watcher.get()
         for leaf, gradient in _sweep(root, _seed(root), needed, wanted):
             if leaf.gradient is None:
                 leaf.gradient = np.asarray(OPERATIONS["astype"](gradient, leaf.value.dtype))  # a copy
+            elif by is None:
+                add_to(leaf.gradient, gradient)
             else:
-                act(add_to, leaf.gradient, gradient, changes=(leaf.gradient,))
+                by.act(add_to, (leaf.gradient, gradient), (leaf.gradient,))
 
 
 def tensor(data, requires_grad: bool = False) -> Tensor:
@@ -210,29 +213,30 @@ def primitive(
 
 def _apply(op, args, static):
     """Run an operation of which at least one argument is a tensor, and record it if a gradient may flow."""
-    raw, parents = [], []
+    raw, parents, dtype, kinds, on_tape = [], [], None, 0, False
     for arg in args:
+        node = None
         if type(arg) is Tensor:
-            raw.append(arg.data)
-            parents.append(arg.node)
-        else:
-            raw.append(arg)
-            parents.append(None)
-    raw = settled(op, args, raw, Tensor)
+            arg, node = arg.data, arg.node
+            on_tape |= node is not None
+        raw.append(arg)
+        parents.append(node)
+        if type(arg) is np.ndarray:
+            if arg.dtype is not dtype:
+                dtype = arg.dtype
+                kinds += 1
+        elif type(arg) not in PLAIN:
+            kinds += 2
+    if kinds > 1:
+        raw = settled(op, args, raw, Tensor)
     by = watcher.get()
     try:
-        if by is None:
-            value = op.forward(*raw, **static)
-        else:
-            by.given(args)
-            value = by.run(op, raw, static)
+        value = op.forward(*raw, **static) if by is None else by.run_on(op, args, raw, static)
     except (ValueError, IndexError, TypeError, AttributeError) as error:
         raise explain.explained(op.__name__, raw, error) from error
-    if not isinstance(value, np.ndarray):
-        value = np.asarray(value)
-    if value.dtype.char == "d":
-        value = unpromoted(op, raw, value)
-    if _pauses.get() or value.dtype.kind != "f" or not any(parents):
+    if type(value) is not np.ndarray or value.dtype is not dtype:
+        value = settled_result(op, raw, value)
+    if not on_tape or value.dtype.kind != "f" or _pauses.get():
         return Tensor(value)
     node = Node(op, raw, static, parents, value)
     if by is not None:
@@ -318,61 +322,49 @@ def _sweep(root: Node, seed, needed=None, wanted=frozenset(), create_graph=False
     as many parts as the leaf was used. Leaves come in the order in which the walk meets them: their ids change with
     every optimiser step, and what a compiled step calls must not.
     """
-    add = OPERATIONS["add"]
-    gradients, arrived, leaves = {root.id: seed}, [], []
-    heap = [(-root.id, root)]
+    add, sum_to, by = OPERATIONS["add"], OPERATIONS["sum_to"], watcher.get()
+    usual, allowed = (Tensor, Tensor) if create_graph else (np.ndarray, object)
+    gradients, arrived, heap, met = {root.id: seed}, [], [(-root.id, root)], count()
     while heap:
         node = heappop(heap)[1]
         g = gradients.pop(node.id)
         if node.op is None or node.id in wanted:
             arrived.append((node, g))
-        for parent, part in _parts(node, g, needed, create_graph):
+        for parent, part in zip(node.parents, _parts(node, g, needed, create_graph, by)):
+            if part is None or parent is None:
+                continue
+            if type(part) is not usual or parent.id >= node.id:
+                explain.check_part(node, parent, part, allowed)
+            if part.shape != parent.value.shape:
+                part = sum_to(part, parent.value.shape)
             if parent.op is None and needed is None:
                 arrived.append((parent, part))
             elif parent.id in gradients:
                 gradients[parent.id] = add(gradients[parent.id], part)
             else:
                 gradients[parent.id] = part
-                if parent.op is None:
-                    leaves.append(parent)
-                else:
-                    heappush(heap, (-parent.id, parent))
-    return arrived + [(leaf, gradients[leaf.id]) for leaf in leaves]
+                heappush(heap, (next(met) if parent.op is None else -parent.id, parent))
+    return arrived
 
 
-def _parts(node: Node, g, needed, create_graph: bool) -> list:
-    """Pairs (parent, part of its gradient): what the rules of one node make of its gradient g."""
-    op, by = node.op, watcher.get()
+def _parts(node: Node, g, needed, create_graph: bool, by) -> Sequence:
+    """What the rules of a node make of its gradient g: for each parent its part, or None where none is wanted."""
+    op, y, args, static = node.op, node.value, node.raw, node.static
     wants = [parent is not None and (needed is None or parent.id in needed) for parent in node.parents]
     if True not in wants:
-        return []
-    y, args = node.value, node.raw
+        return ()
     if create_graph:
         y = Tensor(y, node)
         args = [a if parent is None else Tensor(a, parent) for a, parent in zip(args, node.parents)]
     elif by is not None:  # so that arithmetic on a weight's own array is seen too
-        args = [by.shown(a) if type(a) is np.ndarray else a for a in args]
+        args = by.all_shown(args)
     if op.joint is not None:
-        gradients = op.joint(wants, g, y, *args, **node.static)
-    else:
-        gradients = _by_rules(op, wants, g, y, args, node.static)
-    parts = []
-    for index, (parent, gradient) in enumerate(zip(node.parents, gradients)):
-        if gradient is None or parent is None:
-            continue
-        if type(gradient) is tuple or (create_graph and type(gradient) is not Tensor):
-            raise explain.wrong_rule(op.__name__, gradient)
-        if by is not None:
-            by.contributed(node, index, gradient)
-        if parent.id >= node.id:
-            raise explain.changed_since(parent.value.shape, op.__name__)
-        if gradient.shape != parent.value.shape:
-            gradient = OPERATIONS["sum_to"](gradient, parent.value.shape)
-        parts.append((parent, gradient))
-    return parts
-
-
-def _by_rules(op, wants, g, y, args, static) -> list:
-    if True in wants[len(op.rules) :]:
+        parts = op.joint(wants, g, y, *args, **static)
+    elif True in wants[len(op.rules) :]:
         raise explain.no_rule(op.__name__, wants.index(True, len(op.rules)))
-    return [rule(g, y, *args, **static) if want and rule is not None else None for rule, want in zip(op.rules, wants)]
+    else:
+        parts = [rule(g, y, *args, **static) if want and rule else None for rule, want in zip(op.rules, wants)]
+    if by is not None:
+        parts = list(parts)
+        by.all_contributed(node, parts)
+    return parts

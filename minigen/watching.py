@@ -27,11 +27,22 @@ class Watcher:
         """Compute the operation; the default just does."""
         return op.forward(*raw, **static)
 
+    def run_on(self, op: Callable, args: Sequence, raw: Sequence, static: dict):
+        """Compute the operation on `args`, whose raw arrays are `raw`."""
+        self.given(args)
+        return self.run(op, raw, static)
+
     def recorded(self, node) -> None:
         """A node has been put on the tape."""
 
     def contributed(self, node, index: int, gradient) -> None:
         """The rule of `node` has given the gradient of its argument `index`."""
+
+    def all_contributed(self, node, gradients: Sequence) -> None:
+        """The rules of `node` have given these gradients of its arguments, None where none was wanted."""
+        for index, gradient in enumerate(gradients):
+            if gradient is not None and node.parents[index] is not None:
+                self.contributed(node, index, gradient)
 
     def act(self, action: Callable, args: Sequence, changes: Sequence):
         """Do what is no operation: something that changes arrays, generators or objects in place."""
@@ -44,6 +55,10 @@ class Watcher:
     def shown(self, array: np.ndarray) -> np.ndarray:
         """An array that the program asks for by name, such as a gradient."""
         return array
+
+    def all_shown(self, values: Sequence) -> list:
+        """What a rule is given of an operation's arguments."""
+        return [self.shown(value) if type(value) is np.ndarray else value for value in values]
 
     def relies(self, thing, name: str) -> None:
         """What happens depends on an attribute of an object."""
