@@ -8,7 +8,6 @@ from collections.abc import Callable
 import numpy as np
 
 from ..tape import Tensor, is_paused
-from .memory import layout
 from .recorded import Recorded
 
 
@@ -24,8 +23,6 @@ class Arguments:
 
     def settled(self, args: tuple, settings: dict) -> tuple[tuple, tuple[str, ...]]:
         """The values in order, and the names of the last ones, which are to be given by keyword."""
-        if not settings:
-            return args, ()
         form = len(args), *settings
         if form not in self._orders:
             self._orders[form] = self._order(*form)
@@ -47,11 +44,11 @@ def key_of(values: tuple, names: tuple) -> tuple:
     """Calls of one key can share a recording: arrays of one shape, dtype and layout, and equal constants."""
     key: list = [is_paused(), names]
     for value in values:
-        if type(value) in (np.ndarray, Recorded):
-            key.append((value.shape, value.dtype, layout(value)))
-        elif type(value) is Tensor and value.node is None:
-            array = value.data
-            key.append((Tensor, array.shape, array.dtype, layout(array)))
+        kind = type(value)
+        array = value.data if kind is Tensor and value.node is None else value
+        if type(array) is np.ndarray or kind is Recorded:
+            strides = None if array.flags.c_contiguous else array.strides
+            key += kind is Tensor, array.shape, array.dtype, strides
         else:
-            key.append((type(value), repr(value) if isinstance(value, (float, np.generic)) else value))
+            key += kind, repr(value) if isinstance(value, (float, np.generic)) else value
     return tuple(key)

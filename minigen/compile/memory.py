@@ -23,11 +23,6 @@ def address(array: np.ndarray) -> int:
     return array.__array_interface__["data"][0]
 
 
-def layout(array: np.ndarray) -> tuple[int, ...] | None:
-    """The strides of an array; None for the usual order, row by row without gaps."""
-    return None if array.flags.c_contiguous else array.strides
-
-
 def is_laid_out_as(array: np.ndarray, other: np.ndarray) -> bool:
     """Whether the elements of two arrays of one shape follow each other in the same way."""
     strides = zip(array.shape, array.strides, other.strides)

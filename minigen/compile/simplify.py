@@ -22,27 +22,39 @@ def write_directly(recorder, needs, kept) -> tuple[dict[int, np.ndarray], set[in
     """
     calls = recorder.calls
     uses = np.bincount([i for need in needs for i in need] + list(kept), minlength=len(calls))
-    targets, dropped = {}, set()
-    cleared, first, seen, covered = None, 0, set(), 0
+    targets, dropped, zeros = {}, set(), None
     for i, call in enumerate(calls):
         if call.function is clear:
-            (cleared,), first, seen, covered = call.args, i, set(), 0
-        elif cleared is None:
+            zeros = Zeros(call.args[0], i)
+        elif zeros is None:
             continue
-        elif call.function is add_to and np.may_share_memory(call.args[0], cleared):
+        elif call.function is add_to and np.may_share_memory(call.args[0], zeros.array):
             total, part = call.args
             maker = recorder.call_of(part)
-            if address(total) not in seen and maker is not None and maker > first and uses[maker] == 1:
-                if maker not in targets and _fits(calls[maker], part, total):
-                    targets[maker] = total
-                    dropped.add(i)
-                    covered += total.size
-                if covered == cleared.size:
-                    dropped.add(first)
-            seen.add(address(total))
-        elif _may_touch(call, cleared, recorder):
-            cleared = None
+            is_for_this = maker is not None and maker > zeros.since and uses[maker] == 1
+            if zeros.take(total) and is_for_this and _fits(calls[maker], part, total):
+                targets[maker] = total
+                dropped.add(i)
+                zeros.written += total.size
+            if zeros.written == zeros.array.size:
+                dropped.add(zeros.since)
+        elif _may_touch(call, zeros.array, recorder):
+            zeros = None
     return targets, dropped
+
+
+class Zeros:
+    """An array that was cleared by call `since`; parts of it are added to, each for the first time once."""
+
+    def __init__(self, array: np.ndarray, since: int):
+        self.array, self.since, self.written = array, since, 0
+        self._taken: set[int] = set()
+
+    def take(self, part: np.ndarray) -> bool:
+        """Whether this part is added to for the first time."""
+        place, before = address(part), len(self._taken)
+        self._taken.add(place)
+        return len(self._taken) > before
 
 
 def _fits(maker: Call, part, total) -> bool:

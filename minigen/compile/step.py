@@ -33,8 +33,8 @@ MOST_PLANS = 16  # recordings of one step; more means that something changes in 
 class Recordings:
     """What was recorded of one step, or of one instance's if the step is a method; a copy begins with nothing."""
 
-    def __init__(self, step: Callable | None = None):
-        self.arguments = None if step is None else Arguments(step)
+    def __init__(self):
+        self.arguments: Arguments | None = None
         self.plans: dict[tuple, list[Plan]] = {}
         self.latest: Plan | None = None
         self.gave_up = False
@@ -45,7 +45,14 @@ class Recordings:
 
     @property
     def number(self) -> int:
+        """How many there are."""
         return sum(map(len, self.plans.values()))
+
+    def settled(self, step: Callable, args: tuple, settings: dict) -> tuple[tuple, tuple[str, ...]]:
+        """The values in the order of the step's signature, and the names of those to be given by keyword."""
+        if self.arguments is None:
+            self.arguments = Arguments(step)
+        return self.arguments.settled(args, settings)
 
 
 class CompiledStep:
@@ -54,7 +61,7 @@ class CompiledStep:
     def __init__(self, step: Callable, check: bool, strict: bool, recordings: Recordings | None = None):
         self.step, self.check, self.strict = step, check, strict
         self.name = getattr(step, "__name__", type(step).__name__)
-        self.recordings = Recordings(step) if recordings is None else recordings
+        self.recordings = Recordings() if recordings is None else recordings
         self._methods = None if recordings is not None else Methods()
         self.__doc__ = step.__doc__
 
@@ -66,7 +73,7 @@ class CompiledStep:
         if instance is None:
             return self
         method = MethodType(self.step, instance)
-        return CompiledStep(method, self.check, self.strict, self._methods.recordings(instance, method))
+        return CompiledStep(method, self.check, self.strict, self._methods.recordings(instance))
 
     def __call__(self, *args, **settings):
         kept = self.recordings
@@ -74,31 +81,31 @@ class CompiledStep:
             return self._as_it_is(args, settings)
         if self._methods is not None and args and isinstance(args[0], self._methods.holder):
             return self.__get__(args[0])(*args[1:], **settings)
-        if kept.arguments is None:
-            kept.arguments = Arguments(self.step)
-        values, names = kept.arguments.settled(args, settings)
+        values, names = (args, ()) if not settings else kept.settled(self.step, args, settings)
         with kept.lock:
             try:
                 plans = kept.plans.setdefault(key_of(values, names), [])
             except TypeError as error:
-                if is_off():
-                    return self._as_it_is(args, settings)
-                raise TypeError(
-                    f"{self.name}() is compiled and takes arrays, tensors, and constants that can be told apart; "
-                    f"{error}: give each array as an argument of its own"
-                ) from None
+                return self._refuse_or_run(error, args, settings)
             for plan in plans:
                 if plan.stands():
                     break
             else:
-                if is_off():
-                    return self._as_it_is(args, settings)
-                return self._record(plans, values, names)
+                return self._as_it_is(args, settings) if is_off() else self._record(plans, values, names)
             plan.count += 1
             kept.latest = plan
             if self.check or plan.count in CHECKED:
                 return self._compare(plan, values, names)
             return plan.run(values)
+
+    def _refuse_or_run(self, error, args, settings):
+        """What to do with arguments that no recording can be found by."""
+        if is_off():
+            return self._as_it_is(args, settings)
+        raise TypeError(
+            f"{self.name}() is compiled and takes arrays, tensors, and constants that can be told apart; {error}: "
+            "give each array as an argument of its own"
+        ) from None
 
     def _as_it_is(self, args, settings):
         if is_recording():
@@ -212,16 +219,16 @@ class Methods:
     def __reduce__(self):
         return Methods, ()
 
-    def recordings(self, instance, method: Callable) -> Recordings:
+    def recordings(self, instance) -> Recordings:
         """Those of this instance."""
         if not hasattr(instance, "__dict__") or isinstance(instance, type):
-            return self._of_other(instance, method)
+            return self._of_other(instance)
         kept = vars(instance).get(self.KEPT_AS)
         if kept is None or kept.instance() is not instance:  # a shallow copy brings those of another along
             kept = vars(instance)[self.KEPT_AS] = KeptByInstance(instance)
         return kept.by_step.setdefault(self, Recordings())
 
-    def _of_other(self, instance, method: Callable) -> Recordings:
+    def _of_other(self, instance) -> Recordings:
         key = id(instance)
         if key not in self._others:
             self._others[key] = ref(instance, lambda _: self._others.pop(key)), Recordings()

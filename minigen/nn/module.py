@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from itertools import count
+from operator import is_
 
 import numpy as np
 
@@ -60,6 +61,7 @@ class Flat:
         offset = _offset(parameters[0].data, owner)
         self.owner = owner
         self.arrays = owner[0, offset : offset + size], owner[1, offset : offset + size]  # for who changes them
+        self.parameters = parameters
         self._views = [(p, p.data, p.node.gradient) for p in parameters]
 
     @property
@@ -87,8 +89,7 @@ class Flat:
 
     def has(self, parameters: list[Tensor]) -> bool:
         """Whether these are its parameters, in this order."""
-        mine = [p for p, _, _ in self._views]
-        return len(mine) == len(parameters) and all(p is other for p, other in zip(mine, parameters))
+        return len(parameters) == len(self.parameters) and all(map(is_, self.parameters, parameters))
 
     def holds(self, leaf: Tensor, data: np.ndarray, node, gradient: np.ndarray | None) -> bool:
         """Whether a leaf with these arrays is one of its parameters, where it is now."""
@@ -97,7 +98,7 @@ class Flat:
 
     def changed(self) -> None:
         """Say that the weights were changed in place (see `tape.mark_changed`)."""
-        mark_changed([p for p, _, _ in self._views])
+        mark_changed(self.parameters)
 
 
 def _offset(view: np.ndarray, owner: np.ndarray) -> int:
