@@ -1,18 +1,21 @@
 """A compiled step gives bit for bit what the step itself gives, out of memory allocated beforehand."""
 
 import gc
+import io
 import itertools
 import os
+import re
 import subprocess
 import sys
 import tracemalloc
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import minigen
-from minigen import Tensor, nn, ops, optim
+from minigen import Tensor, nn, ops, optim, watching
 from minigen.models import VAE, Ensemble, Regressor
 from minigen.tape import leaf
 from minigen.training import fit
@@ -493,6 +496,20 @@ def test_the_program_shows_every_call_and_changes_nothing():
         r.split()[0] for r in rows
     }
     assert "compiled: 1 recordings" in repr(step)
+
+
+def test_the_page_of_explanation_shows_what_one_gets():
+    page = (ROOT / "minigen" / "compile" / "README.md").read_text(encoding="utf-8")
+    source, shown = re.search(r"```python\n(.*?)```.*?```\n(.*?)```", page, re.DOTALL).groups()
+    out = io.StringIO()
+    with redirect_stdout(out):
+        exec(compile(source, "README.md", "exec"), {"__name__": "readme"})
+    timeless = lambda text: re.sub(r" +\d+\.\d+", " #", text)
+    assert timeless(out.getvalue()) == timeless(shown)
+    for name in re.findall(r"`(\w+\.py)`", page):
+        assert list((ROOT / "minigen").glob(f"**/{name}")), name
+    for door in ("act", "live_check", "relies", "shown", "refuse"):
+        assert f"| `{door}(" in page and hasattr(watching, door)
 
 
 def test_without_numba():
