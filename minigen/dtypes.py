@@ -55,13 +55,13 @@ def as_array(x, caller: str):
 
 
 def settled_result(op, raw, value) -> np.ndarray:
-    """The result of an operation as an array, and in float32 unless a float64 array took part.
+    """The result of an operation as an array: in float32, unless an array of another floating dtype took part.
 
-    Integers, conditions and Python numbers never bring float64 in.
+    Integers, conditions and Python numbers bring neither float64 in nor float16.
     """
     if not isinstance(value, np.ndarray):
         value = np.asarray(value)
-    if value.dtype != np.float64 or op.__name__ == "astype":
+    if value.dtype.char not in "de" or op.__name__ == "astype":
         return value
-    brought = any(isinstance(a, (np.ndarray, np.generic)) and a.dtype == np.float64 for a in raw)
+    brought = any(isinstance(a, (np.ndarray, np.generic)) and a.dtype == value.dtype for a in raw)
     return value if brought else OPERATIONS["astype"](value, np.float32)

@@ -224,7 +224,7 @@ def _apply(op, args, static):
         if type(arg) is np.ndarray:
             if arg.dtype is not dtype:
                 dtype = arg.dtype
-                kinds += 1
+                kinds += 1 + (dtype.kind != "f")
         elif type(arg) not in PLAIN:
             kinds += 2
     if kinds > 1:
