@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import math
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import KW_ONLY, fields
 from typing import Annotated
@@ -389,7 +389,7 @@ class WeightAverage:
         return twin
 
     @contextmanager
-    def applied(self):
+    def applied(self) -> Iterator[Module]:
         """Inside the block the module has the averaged weights; afterwards its own again.
 
         Uses may overlap, in one thread or in several: the last to end gives the module its own weights back. Whoever

@@ -10,7 +10,7 @@ The survey by Baydin et al. (2018), "Automatic differentiation in machine learni
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from heapq import heappop, heappush
@@ -155,7 +155,7 @@ def is_paused() -> bool:
 
 
 @contextmanager
-def no_grad():
+def no_grad() -> Iterator[None]:
     """Inside the block this thread puts nothing on the tape; other threads do. Usable as a decorator too."""
     _pauses.set(_pauses.get() + 1)
     try:

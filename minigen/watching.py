@@ -8,9 +8,10 @@ Each thread has its own watcher: what one thread trains is not seen by the recor
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Any
 
 import numpy as np
 
@@ -23,28 +24,28 @@ class Watcher:
     def given(self, args: Sequence) -> None:
         """The arguments of the operation that runs next, tensors among them."""
 
-    def run(self, op: Callable, raw: Sequence, static: dict):
+    def run(self, op: Callable, raw: Sequence, static: dict) -> Any:
         """Compute the operation; the default just does."""
         return op.forward(*raw, **static)
 
-    def run_on(self, op: Callable, args: Sequence, raw: Sequence, static: dict):
+    def run_on(self, op: Callable, args: Sequence, raw: Sequence, static: dict) -> Any:
         """Compute the operation on `args`, whose raw arrays are `raw`."""
         self.given(args)
         return self.run(op, raw, static)
 
-    def recorded(self, node) -> None:
+    def recorded(self, node: Any) -> None:
         """A node has been put on the tape."""
 
-    def contributed(self, node, index: int, gradient) -> None:
+    def contributed(self, node: Any, index: int, gradient: Any) -> None:
         """The rule of `node` has given the gradient of its argument `index`."""
 
-    def all_contributed(self, node, gradients: Sequence) -> None:
+    def all_contributed(self, node: Any, gradients: Sequence) -> None:
         """The rules of `node` have given these gradients of its arguments, None where none was wanted."""
         for index, gradient in enumerate(gradients):
             if gradient is not None and node.parents[index] is not None:
                 self.contributed(node, index, gradient)
 
-    def act(self, action: Callable, args: Sequence, changes: Sequence):
+    def act(self, action: Callable, args: Sequence, changes: Sequence) -> Any:
         """Do what is no operation: something that changes arrays, generators or objects in place."""
         return action(*args)
 
@@ -60,7 +61,7 @@ class Watcher:
         """What a rule is given of an operation's arguments."""
         return [self.shown(value) if type(value) is np.ndarray else value for value in values]
 
-    def relies(self, thing, name: str) -> None:
+    def relies(self, thing: object, name: str) -> None:
         """What happens depends on an attribute of an object."""
 
     def refuse(self, what: str) -> None:
@@ -72,7 +73,7 @@ _watchers: ContextVar[tuple[list, ...]] = ContextVar("watchers", default=())
 
 
 @contextmanager
-def watch(by: Watcher | None):
+def watch(by: Watcher | None) -> Iterator[Watcher | None]:
     """Let `by` see every operation of this thread inside the block; with None, nobody."""
     entry = [by]  # the same watcher may be on the stack twice
     _watchers.set((*_watchers.get(), entry))
@@ -85,13 +86,13 @@ def watch(by: Watcher | None):
         watcher.set(left[-1][0] if left else None)
 
 
-def act(action: Callable, *args, changes: Sequence = ()):
+def act(action: Callable, *args: Any, changes: Sequence = ()) -> Any:
     """Do `action(*args)`, which changes the things in `changes` in place, in sight of whoever watches."""
     by = watcher.get()
     return action(*args) if by is None else by.act(action, args, changes)
 
 
-def relies(thing, name: str):
+def relies(thing: object, name: str) -> Any:
     """The attribute `name` of an object, such as the mode of a layer, in sight of whoever watches."""
     by = watcher.get()
     if by is not None:
@@ -112,7 +113,7 @@ def refuse(what: str) -> None:
         by.refuse(what)
 
 
-def live_check(check: Callable, *args) -> None:
+def live_check(check: Callable, *args: Any) -> None:
     """Do `check(*args)`, which changes nothing and may raise, in sight of whoever watches: a replay checks again."""
     act(check, *args)
 

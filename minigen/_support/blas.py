@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import os
 import threading
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -51,7 +52,7 @@ _alone = _Alone()  # the number of threads belongs to the process, not to a thre
 
 
 @contextmanager
-def one_thread():
+def one_thread() -> Iterator[None]:
     """Inside the block matrix products run on one thread, unless the user has set a number in the environment.
 
     For the small networks of this course a second thread gains little, and where something else runs on the machine

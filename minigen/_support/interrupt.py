@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 _flags: list[list[bool]] = []  # of the loops under way in the main thread
@@ -11,7 +12,7 @@ _before: list = []  # what Ctrl-C did before the first of them
 
 
 @contextmanager
-def interrupt_flag():
+def interrupt_flag() -> Iterator[list[bool]]:
     """A list that is empty until Ctrl-C is pressed; the second Ctrl-C raises KeyboardInterrupt as usual.
 
     Of several loops the one that began last is told. The handler from before comes back when the last of them ends, in

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from .memory import address, owner
@@ -67,7 +69,7 @@ def _differs(a, b) -> str:
     return f"{b!r} instead of {a!r}"
 
 
-def difference(replayed, expected, exact: bool) -> str:
+def difference(replayed: Any, expected: Any, exact: bool) -> str:
     """How what a replay did differs from what the step did; nothing if it does not."""
     a, b = tree_leaves(replayed), tree_leaves(expected)
     if len(a) != len(b):

@@ -80,7 +80,9 @@ class Blocks:
         self._free.append(block)
 
 
-def share_memory(calls, live, needs, targets, kept) -> tuple[dict[int, int], list[int]]:
+def share_memory(
+    calls: list, live: list[int], needs: list[list[int]], targets: dict[int, np.ndarray], kept: set
+) -> tuple[dict[int, int], list[int]]:
     """A block of memory for each result, used again after the last call that reads it; and the blocks' sizes."""
     last = {need: i for i in live for need in needs[i]}
     ending: dict[int, list[int]] = {}

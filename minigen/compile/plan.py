@@ -7,6 +7,9 @@ weights, where they are.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import numpy as np
 
 from ..kernels import copy_result
@@ -28,7 +31,7 @@ class Plan:
     layers, `leaves` the tensors that live in none of the buffers.
     """
 
-    def __init__(self, recorder: Recorder, result):
+    def __init__(self, recorder: Recorder, result: Any):
         self.calls: list[tuple] = []
         relied = list(recorder.attributes.values())
         self.flats = [(thing, name, value) for thing, name, value in relied if type(value) is Flat]
@@ -57,7 +60,7 @@ class Plan:
                 return False
         return self.is_alive()
 
-    def run(self, arguments):
+    def run(self, arguments: Sequence) -> Any:
         """Replay: copy the arguments in, make the calls, give copies of the results."""
         if self._notes is not None:
             self._build()
@@ -110,7 +113,7 @@ class Plan:
         self.sketch = sketch(recorder)
 
 
-def lowered(call: Call, out, args, static) -> list[tuple]:
+def lowered(call: Call, out: np.ndarray | None, args: list, static: dict) -> list[tuple]:
     """The calls (function, arguments) that do an operation or an action over arrays that are there."""
     function = call.function
     if function is add_to:
@@ -126,7 +129,7 @@ def lowered(call: Call, out, args, static) -> list[tuple]:
     return [(copy_result, (out, function.forward, tuple(args), static))]
 
 
-def name_of(function) -> str:
+def name_of(function: Callable) -> str:
     """What a program calls a function: a kernel by its name, a method with its class."""
     holder = getattr(function, "__self__", None)
     name = getattr(getattr(function, "func", function), "__name__", "?").lstrip("_")
@@ -140,7 +143,7 @@ class Number:
         self.array = array
 
 
-def copied(x):
+def copied(x: Any) -> Any:
     """A copy that belongs to the caller, off the tape; what is no array as it is."""
     if type(x) is Tensor:
         return Tensor(np.array(x.data))

@@ -6,7 +6,8 @@ optimiser's update and the random draws all pass the same point of `minigen.tape
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -23,7 +24,7 @@ class Call:
 
     __slots__ = ("args", "arrays", "changes", "function", "static", "value")
 
-    def __init__(self, function, args, static, changes=None):
+    def __init__(self, function: Callable, args: Sequence, static: dict, changes: list | None = None):
         self.function, self.value, self.changes = function, None, changes
         self.arrays: list[np.ndarray] = []  # all that it was given
         self.args = [self._taken(arg) for arg in args]
@@ -91,13 +92,13 @@ class Recorder(Watcher):
         """The call that made the memory of an array; None if it was not made by the step."""
         return self.made.get(id(owner(array)))
 
-    def given(self, args):
+    def given(self, args: Sequence) -> None:
         for arg in args:
             is_leaf = type(arg) is Tensor and arg.node is not None and arg.node.op is None
             if is_leaf and id(arg) not in self.leaves and self.call_of(arg.data) is None:
                 self.leaves[id(arg)] = (arg, arg.data, arg.node, arg.node.gradient, arg.data.tobytes())
 
-    def run(self, op, raw, static):
+    def run(self, op: Callable, raw: Sequence, static: dict) -> Recorded:
         call = Call(op, raw, static)
         for thing in (*call.args, *static.values()):
             if type(thing) is np.random.Generator:
@@ -114,7 +115,7 @@ class Recorder(Watcher):
                 self.calls.append(call)
         return value.view(Recorded)
 
-    def act(self, action, args, changes):
+    def act(self, action: Callable, args: Sequence, changes: Sequence) -> Any:
         for thing in changes:
             self._change(thing)
         changes = [plain(thing) for thing in changes]
@@ -135,22 +136,22 @@ class Recorder(Watcher):
             self.changed[key] = thing = plain(thing)
             self.undo.append(putting_back(thing))
 
-    def constant(self, array):
+    def constant(self, array: np.ndarray) -> np.ndarray:
         self.constants.add(id(array))
         self._kept[id(array)] = array
         return array
 
-    def shown(self, array):
+    def shown(self, array: np.ndarray) -> Recorded:
         return array.view(Recorded)
 
-    def relies(self, thing, name):
+    def relies(self, thing: object, name: str) -> None:
         if (id(thing), name) not in self.attributes:
             self.attributes[id(thing), name] = thing, name, getattr(thing, name)
 
-    def refuse(self, what):
+    def refuse(self, what: str) -> None:
         raise CompileError(f"{what}")
 
-    def check(self, name: str, arguments: dict[str, object], result) -> None:
+    def check(self, name: str, arguments: dict[str, object], result: Any) -> None:
         """Raise CompileError for what was not noted and would be missing in a replay."""
         self._check_changes(name, arguments)
         for thing, attribute, value in self.attributes.values():

@@ -7,6 +7,8 @@ number out of the step, or change an array in place, raises and says what to wri
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from .. import ops
@@ -128,11 +130,11 @@ def _operation(spelled, inputs, settings):
         ) from None
 
 
-def plain(x):
+def plain(x: Any) -> Any:
     """The same memory as an ordinary array; anything else as it is."""
     return np.ndarray.view(x, np.ndarray) if type(x) is Recorded else x
 
 
-def raw_array(x):
+def raw_array(x: Any) -> Any:
     """A tensor's array as an ordinary one; anything else as it is."""
     return plain(x.data if type(x) is Tensor else x)

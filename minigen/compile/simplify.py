@@ -9,11 +9,11 @@ import numpy as np
 
 from ..watching import add_to, clear
 from .memory import address, is_laid_out_as, owner
-from .record import Call
+from .record import Call, Recorder
 from .trees import tree_leaves
 
 
-def write_directly(recorder, needs, kept) -> tuple[dict[int, np.ndarray], set[int]]:
+def write_directly(recorder: Recorder, needs: list[list[int]], kept: set) -> tuple[dict[int, np.ndarray], set[int]]:
     """Let a gradient be computed where it is to be added, when zeros are there.
 
     After `clear(total)` the first `add_to` of each part of `total` adds to zero. If what it adds was computed for that
@@ -78,7 +78,9 @@ def _may_touch(call: Call, array, recorder) -> bool:
     )
 
 
-def live_calls(calls, needs, targets, kept, dropped) -> list[int]:
+def live_calls(
+    calls: list[Call], needs: list[list[int]], targets: dict[int, np.ndarray], kept: set, dropped: set[int]
+) -> list[int]:
     """The calls that a result, a change in place or the state of a generator depends on."""
     wanted, live = set(kept), []
     for i in reversed(range(len(calls))):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import numpy as np
 
 from .trees import tree_map
 
 
-def putting_back(thing) -> Callable[[], None]:
+def putting_back(thing: Any) -> Callable[[], None]:
     """A function that makes an array, a generator or an object what it is now."""
     if isinstance(thing, np.ndarray):
         return partial(np.copyto, thing, thing.copy())
@@ -27,7 +28,7 @@ def putting_back(thing) -> Callable[[], None]:
     return put_back
 
 
-def state_of(thing):
+def state_of(thing: Any) -> Any:
     """What a changed thing is now, in a form that can be compared: a nest of arrays, numbers and words."""
     if isinstance(thing, np.ndarray):
         return thing.copy()

@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Callable
 from threading import RLock
 from types import MethodType
+from typing import Any
 from weakref import ref
 
 import numpy as np
@@ -75,7 +76,7 @@ class CompiledStep:
         method = MethodType(self.step, instance)
         return CompiledStep(method, self.check, self.strict, self._methods.recordings(instance))
 
-    def __call__(self, *args, **settings):
+    def __call__(self, *args: Any, **settings: Any) -> Any:
         kept = self.recordings
         if kept.gave_up or watcher.get() is not None:
             return self._as_it_is(args, settings)
@@ -219,7 +220,7 @@ class Methods:
     def __reduce__(self):
         return Methods, ()
 
-    def recordings(self, instance) -> Recordings:
+    def recordings(self, instance: object) -> Recordings:
         """Those of this instance."""
         if not hasattr(instance, "__dict__") or isinstance(instance, type):
             return self._of_other(instance)
@@ -238,7 +239,7 @@ class Methods:
 class KeptByInstance:
     """The recordings of an instance's compiled methods; a copy of the instance has none."""
 
-    def __init__(self, instance=None):
+    def __init__(self, instance: object = None):
         self.instance = (lambda: None) if instance is None else ref(instance)
         self.by_step: dict[Methods, Recordings] = {}
 
@@ -282,12 +283,14 @@ def compile(step: Callable, *, check: bool = False, strict: bool = True) -> Comp
     strict : raise where the step cannot be recorded, or does something else in call 2; otherwise warn and run it as it
         is.
 
-    Arrays are told apart by shape and dtype, anything else by its value: a new kind records anew. Parameters, optimiser
+    Arrays are told apart by shape, dtype and layout, anything else by its value: a new kind records anew. Each may be
+    given by position or by keyword. Parameters, optimiser
     state, learning-rate schedules and random generators are live; Python numbers and branches are what they were in the
     recording. Lines of the step that are not operations (a print, a counter, `log[i] = ...` into an array of the
     program) run only in the calls named above.
 
-    With the environment variable `MINIGEN_COMPILE=0` every step runs as it is, and so it does under `check.debug()`.
+    With the environment variable `MINIGEN_COMPILE=0` nothing is recorded and every step runs as it is; so it does under
+    `check.debug()`. A method has recordings for each instance. `minigen/compile/README.md` explains how it is done.
 
     Raises CompileError, with the state as it was before the call, for what a replay would not do again: `.item()`,
     `float()`, a branch on a value, a change in place, a compiled step inside another.
