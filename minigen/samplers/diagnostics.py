@@ -1,8 +1,9 @@
 """Can these draws be trusted? Have the chains met, how many independent draws are they worth, how far off is a mean?
 
 Every function takes draws (chains, n, d), as `sample` gives them, and returns one number for each coordinate, (d,); of
-draws (chains, n) it returns a float. They are computed in float64, and raise ValueError for draws of another shape,
-with fewer than 4 draws in a chain, or with NaN or infinity among them.
+draws (chains, n) it returns a float. They may be numbers of any kind, lists and tables too, and are computed in float64
+from an origin and in a unit of their own, so that neither matters. Draws of another shape, fewer than 4 in a chain, and
+NaN or infinity among them raise ValueError, what are no numbers TypeError.
 
 Source: Vehtari, Gelman, Simpson, Carpenter and Bürkner (2021), "Rank-normalization, folding, and localization: an
 improved R-hat for assessing convergence of MCMC", Bayesian Analysis 16, 667. The estimators are those of ArviZ.
@@ -14,17 +15,45 @@ import math
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from statistics import NormalDist
-from typing import NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 
-from .._support.arguments import check_size, is_number
+from .._support.arrays import as_floats
+from .._support.settings import ArrayKind, Count, Inside, checked
 
-FEWEST = 4  # draws in a chain: two in each half
+FEWEST_DRAWS = 4  # in a chain: two in each half
 ONE_SD = NormalDist().cdf(1.0)  # P(z < 1) for a standard normal z
 
 
-def rhat(draws) -> np.ndarray | float:
+def as_draws(draws: Any, name: str, caller: str) -> np.ndarray:
+    """The draws in float64, (chains, n, d) or (chains, n), all finite, at least 4 of each chain."""
+    x = as_floats(draws, name, caller)
+    if x.ndim not in (2, 3) or x.size == 0:
+        raise ValueError(
+            f"{caller} got {name} of shape {x.shape}; expected (chains, n, d) or (chains, n). For a single chain give "
+            f"{name}[None]"
+        )
+    if x.shape[1] < FEWEST_DRAWS:
+        raise ValueError(
+            f"{caller} got {x.shape[1]} draws in each of {len(x)} chains; at least {FEWEST_DRAWS} are needed"
+        )
+    bad = np.argwhere(~np.isfinite(x))
+    if len(bad):
+        chain, draw, *coordinate = bad[0]
+        raise ValueError(
+            f"{caller} got {name} with {len(bad)} of {x.size} numbers NaN or infinite, the first in chain {chain}, "
+            f"draw {draw}, coordinate {(coordinate or [0])[0]}; a sampler that makes them is broken, so mend it before "
+            "you judge its draws"
+        )
+    return x
+
+
+Draws = Annotated[Any, ArrayKind(as_draws)]
+
+
+@checked
+def rhat(draws: Draws) -> np.ndarray | float:
     """Split rank-normalised R-hat: near 1 where all chains tell the same; above 1.01 they have not met yet.
 
     Each chain is cut in halves, and what all halves scatter together is compared with what each scatters alone. That
@@ -36,13 +65,16 @@ def rhat(draws) -> np.ndarray | float:
     """
 
     def of_one(x):
-        x = _halves(x)
-        return np.fmax(_plain_rhat(_normal_scores(x)), _plain_rhat(_normal_scores(np.abs(x - np.median(x)))))
+        halves = _halves(x)
+        z, *_ = _all_centred(halves)
+        distances = np.abs(z - np.median(z))
+        return np.fmax(_plain_rhat(_normal_scores(halves)), _plain_rhat(_normal_scores(distances)))
 
-    return _each(of_one, draws, "rhat()")
+    return _per_coordinate(of_one, draws)
 
 
-def ess_bulk(draws) -> np.ndarray | float:
+@checked
+def ess_bulk(draws: Draws) -> np.ndarray | float:
     """Effective sample size of the bulk: how many independent draws would place the centre as well as these do.
 
     It is the effective sample size of the ranks, which exists for heavy tails too. Below 100 for each chain R-hat and
@@ -53,40 +85,49 @@ def ess_bulk(draws) -> np.ndarray | float:
     Vehtari et al. (2021), section 4.2; Geyer (1992), "Practical Markov chain Monte Carlo", section 3.3, for where the
     sum of autocorrelations ends.
     """
-    return _each(lambda x: _ess(_normal_scores(_halves(x))), draws, "ess_bulk()")
+    return _per_coordinate(lambda x: _ess(_normal_scores(_halves(x))), draws)
 
 
-def ess_tail(draws) -> np.ndarray | float:
+@checked
+def ess_tail(draws: Draws) -> np.ndarray | float:
     """Effective sample size of the tails: the smaller of those of the 5 % and the 95 % quantile.
 
     Vehtari et al. (2021), section 4.3.
     """
-    return _each(lambda x: min(_ess_quantile(x, 0.05), _ess_quantile(x, 0.95)), draws, "ess_tail()")
+    return _per_coordinate(lambda x: min(_ess_quantile(x, 0.05), _ess_quantile(x, 0.95)), draws)
 
 
-def ess_mean(draws) -> np.ndarray | float:
+@checked
+def ess_mean(draws: Draws) -> np.ndarray | float:
     """Effective sample size of the mean. Means nothing where the variance is infinite.
 
     Vehtari et al. (2021), equations 10 to 13: within and between all halves of chains.
     """
-    return _each(_ess_mean, draws, "ess_mean()")
+    return _per_coordinate(_ess_mean, draws)
 
 
-def ess_quantile(draws, probability: float) -> np.ndarray | float:
+@checked
+def ess_quantile(draws: Draws, probability: Inside) -> np.ndarray | float:
     """Effective sample size of a quantile, that of the indicator of draws at or below it.
 
     Vehtari et al. (2021), section 4.3.
     """
-    _check_probability(probability, "ess_quantile()")
-    return _each(lambda x: _ess_quantile(x, probability), draws, "ess_quantile()")
+    return _per_coordinate(lambda x: _ess_quantile(x, probability), draws)
 
 
-def mcse_mean(draws) -> np.ndarray | float:
+@checked
+def mcse_mean(draws: Draws) -> np.ndarray | float:
     """Monte-Carlo standard error of the mean of all draws: their SD over the root of `ess_mean`."""
-    return _each(lambda x: np.std(x, ddof=1) / math.sqrt(_ess_mean(x)), draws, "mcse_mean()")
+
+    def of_one(x):
+        z, _, exponent = _all_centred(x)
+        return np.ldexp(np.std(z, ddof=1) / math.sqrt(_ess_mean(x)), exponent)
+
+    return _per_coordinate(of_one, draws)
 
 
-def mcse_sd(draws) -> np.ndarray | float:
+@checked
+def mcse_sd(draws: Draws) -> np.ndarray | float:
     """Monte-Carlo standard error of the standard deviation, from the effective sample size of (x - mean)^2.
 
     By the delta method it is the error of the variance over 2 SD; NaN if all draws are equal. (ArviZ-stats up to
@@ -96,15 +137,17 @@ def mcse_sd(draws) -> np.ndarray | float:
     """
 
     def of_one(x):
-        if np.ptp(x) == 0:
+        z, _, exponent = _all_centred(x)
+        if not z.any():
             return math.nan
-        square = (x - x.mean()) ** 2
-        return np.std(square) / math.sqrt(4 * np.mean(square) * _ess_mean(square))
+        square = (z - z.mean()) ** 2
+        return np.ldexp(np.std(square) / math.sqrt(4 * np.mean(square) * _ess_mean(square)), exponent)
 
-    return _each(of_one, draws, "mcse_sd()")
+    return _per_coordinate(of_one, draws)
 
 
-def mcse_quantile(draws, probability: float) -> np.ndarray | float:
+@checked
+def mcse_quantile(draws: Draws, probability: Inside) -> np.ndarray | float:
     """Monte-Carlo standard error of a quantile, from two order statistics about it.
 
     With S effective draws, the share of draws below the true quantile p is about Beta(S p + 1, S (1 - p) + 1). Half the
@@ -112,30 +155,32 @@ def mcse_quantile(draws, probability: float) -> np.ndarray | float:
 
     Vehtari et al. (2021), section 4.4.
     """
-    _check_probability(probability, "mcse_quantile()")
 
     def of_one(x):
         size = _ess_quantile(x, probability)
         a, b = size * probability + 1, size * (1 - probability) + 1
         low, high = (_beta_quantile(p, a, b) * x.size - 1 for p in (1 - ONE_SD, ONE_SD))
         ordered = np.sort(x, axis=None)
-        return (ordered[min(math.ceil(high), x.size - 1)] - ordered[max(math.floor(low), 0)]) / 2
+        above, below = ordered[min(math.ceil(high), x.size - 1)], ordered[max(math.floor(low), 0)]
+        return above / 2 - below / 2 if abs(above) > 1e300 or abs(below) > 1e300 else (above - below) / 2
 
-    return _each(of_one, draws, "mcse_quantile()")
+    return _per_coordinate(of_one, draws)
 
 
-def autocorrelation(draws, lags: int | None = None) -> np.ndarray:
+@checked
+def autocorrelation(draws: Draws, lags: Count | None = None) -> np.ndarray:
     """Correlation of each chain with itself 0, 1, ... steps later: (chains, lags, d), or (chains, lags).
 
     `lags` is n unless given. NaN for a chain that never moves. Each sum is divided by n, not by how many terms it has,
     which keeps far lags quiet.
     """
-    x, shape = _checked(draws, "autocorrelation()")
+    x = _by_coordinate(draws)
     n = x.shape[-1]
-    lags = n if lags is None else min(check_size(lags, "lags", "autocorrelation()"), n)
-    covariance = _autocovariance(x)[..., :lags]
-    covariance[np.ptp(x, axis=-1) == 0] = np.nan
-    return np.moveaxis(covariance / covariance[..., :1], 0, -1).reshape(len(x[0]), lags, *shape[2:])
+    lags = n if lags is None else min(lags, n)
+    z, *_ = centred(x, axis=-1)
+    covariance = _autocovariance(z)[..., :lags]
+    covariance[~z.any(axis=-1)] = np.nan
+    return np.moveaxis(covariance / covariance[..., :1], 0, -1).reshape(len(x[0]), lags, *draws.shape[2:])
 
 
 class Summary(NamedTuple):
@@ -172,26 +217,25 @@ class Summary(NamedTuple):
         if self.acceptance_rate is not None:
             low, mean, high = (f(self.acceptance_rate) for f in (np.min, np.mean, np.max))
             lines[-1] += f"; acceptance rate {mean:.3f} (chains from {low:.3f} to {high:.3f})"
-        return "\n".join([*lines, *self._doubts()])
+        return "\n".join([*lines, *self._warnings()])
 
-    def _doubts(self) -> list[str]:
+    def _warnings(self) -> list[str]:
         """What speaks against the draws, one sentence each."""
         unmet = [name for name, value in zip(self.names, self.rhat) if not value <= 1.01]
         least = 100 * self.draws[0]
         few = [name for name, *sizes in zip(self.names, self.ess_bulk, self.ess_tail) if min(sizes) < least]
-        doubts = []
+        found = []
         if unmet:
-            doubts.append(f"R-hat above 1.01, or no R-hat, for {_some(unmet)}: the chains have not met. Run longer.")
+            found.append(f"R-hat above 1.01, or no R-hat, for {_listed(unmet)}: the chains have not met. Run longer.")
         if few:
-            doubts.append(f"Effective sample size below {least} (100 a chain) for {_some(few)}: run longer.")
+            found.append(f"Effective sample size below {least} (100 a chain) for {_listed(few)}: run longer.")
         if self.divergences is not None and self.divergences.any():
-            doubts.append(
-                f"{self.divergences.sum()} divergent steps: what lies beyond is not seen. Take smaller steps."
-            )
-        return doubts
+            found.append(f"{self.divergences.sum()} divergent steps: what lies beyond is not seen. Take smaller steps.")
+        return found
 
 
-def summary(draws, infos=None, names: Sequence[str] | None = None) -> Summary:
+@checked
+def summary(draws: Draws, infos: Any = None, names: Sequence[str] | None = None) -> Summary:
     """Means, standard deviations and quantiles with their errors, effective sample sizes, and R-hat; print it.
 
     `infos` are those that `sample` returned, with `acceptance_rate` and `is_divergent` (chains, n); `names` are those
@@ -200,17 +244,18 @@ def summary(draws, infos=None, names: Sequence[str] | None = None) -> Summary:
     Sampling is fine when every R-hat is at most 1.01 and every effective sample size at least 100 for each chain
     (Vehtari et al. 2021, section 4); what falls short is said below the table.
     """
-    x, _ = _checked(draws, "summary()")
+    x = _by_coordinate(draws)
     d, chains, n = x.shape
     names = _checked_names(names, d, "summary()")
+    z, centre, exponent = centred(x.reshape(d, -1), axis=1)
     q05, median, q95 = np.quantile(x, (0.05, 0.5, 0.95), axis=(1, 2))
     rate, divergent = (_of_infos(infos, name, chains) for name in ("acceptance_rate", "is_divergent"))
     x = np.moveaxis(x, 0, -1)
     return Summary(
         names=names,
-        mean=x.mean(axis=(0, 1)),
+        mean=centre[:, 0] + np.ldexp(z.mean(axis=1), exponent[:, 0]),
         mcse_mean=mcse_mean(x),
-        sd=x.std(axis=(0, 1), ddof=1),
+        sd=np.ldexp(z.std(axis=1, ddof=1), exponent[:, 0]),
         mcse_sd=mcse_sd(x),
         q05=q05,
         median=median,
@@ -219,27 +264,26 @@ def summary(draws, infos=None, names: Sequence[str] | None = None) -> Summary:
         ess_tail=ess_tail(x),
         rhat=rhat(x),
         draws=(chains, n),
-        acceptance_rate=None if rate is None else rate.mean(axis=1),
+        acceptance_rate=None if rate is None else rate.mean(axis=1, dtype=np.float64),
         divergences=None if divergent is None else divergent.sum(axis=1),
     )
 
 
-def to_arviz(draws, infos=None, names: Sequence[str] | None = None):
+@checked
+def to_arviz(draws: Draws, infos: Any = None, names: Sequence[str] | None = None) -> Any:
     """The draws as ArviZ stores them, for its plots: `posterior` with one variable for each name, and `sample_stats`.
 
     Without `names` there is one variable, x. Of the infos, `is_divergent` is called `diverging` there. Gives a DataTree
     (ArviZ 1), or InferenceData where only an older ArviZ is installed. Raises ImportError where none is.
     """
-    x, shape = _checked(draws, "to_arviz()")
-    x = np.moveaxis(x, 0, -1).reshape(shape)
-    posterior = {"x": x}
+    posterior = {"x": draws}
     if names is not None:
-        columns = x.reshape(*shape[:2], -1)
+        columns = draws.reshape(*draws.shape[:2], -1)
         names = _checked_names(names, columns.shape[2], "to_arviz()")
         posterior = {name: columns[:, :, i] for i, name in enumerate(names)}
     groups = {"posterior": posterior}
     if infos is not None:
-        stats = {name: _of_infos(infos, name, len(x)) for name in infos._fields}
+        stats = {name: _of_infos(infos, name, len(draws)) for name in infos._fields}
         groups["sample_stats"] = {"diverging" if k == "is_divergent" else k: v for k, v in stats.items()}
     try:
         return import_module("arviz_base").from_dict(groups)
@@ -251,40 +295,14 @@ def to_arviz(draws, infos=None, names: Sequence[str] | None = None):
         raise ImportError("to_arviz() needs ArviZ, which is not installed: pip install arviz") from None
 
 
-def _checked(draws, caller: str) -> tuple[np.ndarray, tuple[int, ...]]:
-    """The draws as (d, chains, n) in float64, and the shape they had."""
-    x = np.asarray(draws)
-    if x.ndim not in (2, 3) or x.size == 0 or x.dtype.kind not in "fiub":
-        raise ValueError(
-            f"{caller} got draws of shape {x.shape} and type {x.dtype}; expected numbers (chains, n, d) or (chains, "
-            "n). For a single chain give draws[None]"
-        )
-    if x.shape[1] < FEWEST:
-        raise ValueError(f"{caller} got {x.shape[1]} draws in each of {len(x)} chains; at least {FEWEST} are needed")
-    wide = x.astype(np.float64).reshape(*x.shape[:2], -1)
-    bad = np.argwhere(~np.isfinite(wide))
-    if len(bad):
-        chain, draw, i = bad[0]
-        raise ValueError(
-            f"{caller} got draws with {len(bad)} of {wide.size} numbers NaN or infinite, the first in chain {chain}, "
-            f"draw {draw}, coordinate {i}; a sampler that makes them is broken, so mend it before you judge its draws"
-        )
-    return np.ascontiguousarray(np.moveaxis(wide, -1, 0)), x.shape
-
-
-def _checked_names(names, d: int, caller: str) -> tuple[str, ...]:
+def _checked_names(names: Sequence[str] | None, d: int, caller: str) -> tuple[str, ...]:
     names = tuple(f"x{i}" for i in range(d)) if names is None else tuple(names)
     if len(names) != d or len(set(names)) != d or not all(isinstance(name, str) for name in names):
         raise ValueError(f"{caller} got names={names!r:.80} for draws with {d} coordinates; give {d} different names")
     return names
 
 
-def _check_probability(probability, caller: str) -> None:
-    if not is_number(probability) or not 0 < probability < 1:
-        raise ValueError(f"{caller} got probability={probability!r}; expected a number between 0 and 1, such as 0.9")
-
-
-def _of_infos(infos, name: str, chains: int) -> np.ndarray | None:
+def _of_infos(infos: Any, name: str, chains: int) -> np.ndarray | None:
     """The array (chains, n) of that name among the infos, if there is one."""
     found = getattr(infos, name, None)
     if found is not None and (np.ndim(found) < 2 or len(found) != chains):
@@ -295,15 +313,40 @@ def _of_infos(infos, name: str, chains: int) -> np.ndarray | None:
     return None if found is None else np.asarray(found)
 
 
-def _some(names: list[str]) -> str:
+def _listed(names: list[str]) -> str:
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
-def _each(function: Callable[[np.ndarray], float], draws, caller: str) -> np.ndarray | float:
+def centred(x: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """z, c and e with x = c + z 2^e, where c is the middle one of the numbers along the axis and |z| at most 1.
+
+    Squares and sums of z are in the range of floats, whatever the unit of x, and lose no digits to its offset: numbers
+    near c are taken from each other exactly, and a power of two changes no digit.
+    """
+    middle = x.shape[axis] // 2
+    centre = np.take(np.partition(x, middle, axis=axis), [middle], axis=axis)
+    is_wide = np.abs(x).max(axis=axis, keepdims=True) > 1e307  # differences may overflow
+    half = np.where(is_wide, 0.5, 1.0)
+    difference = x * half - centre * half
+    _, exponent = np.frexp(np.abs(difference).max(axis=axis, keepdims=True))
+    return np.ldexp(difference, -exponent), centre, exponent + is_wide
+
+
+def _all_centred(x: np.ndarray) -> tuple[np.ndarray, float, int]:
+    """`centred`, of all numbers together."""
+    z, centre, exponent = centred(x.ravel(), axis=0)
+    return z.reshape(x.shape), centre[0], exponent[0]
+
+
+def _by_coordinate(draws: np.ndarray) -> np.ndarray:
+    """Draws (chains, n, d) or (chains, n) as (d, chains, n)."""
+    return np.ascontiguousarray(np.moveaxis(draws.reshape(*draws.shape[:2], -1), -1, 0))
+
+
+def _per_coordinate(function: Callable[[np.ndarray], float], draws: np.ndarray) -> np.ndarray | float:
     """What the function gives for the draws (chains, n) of each coordinate."""
-    x, shape = _checked(draws, caller)
-    found = np.array([function(one) for one in x], np.float64)
-    return found if len(shape) == 3 else float(found[0])
+    found = np.array([function(one) for one in _by_coordinate(draws)], np.float64)
+    return found if draws.ndim == 3 else float(found[0])
 
 
 def _halves(x: np.ndarray) -> np.ndarray:
@@ -343,7 +386,8 @@ def _autocovariance(x: np.ndarray) -> np.ndarray:
 
 def _ess(x: np.ndarray) -> float:
     """Effective sample size of chains (m, n); Vehtari et al. (2021), equations 10 to 13."""
-    if np.ptp(x) == 0:
+    x, *_ = _all_centred(x)
+    if not x.any():
         return float(x.size)
     n = x.shape[1]
     covariance = _autocovariance(x).mean(axis=0)
@@ -367,7 +411,8 @@ def _ess_mean(x: np.ndarray) -> float:
 
 
 def _ess_quantile(x: np.ndarray, probability: float) -> float:
-    return _ess(_halves((x <= np.quantile(x, probability)).astype(np.float64)))
+    # As many lie at or below the quantile as at or below the draw under it, which no rounding moves.
+    return _ess(_halves((x <= np.quantile(x, probability, method="lower")).astype(np.float64)))
 
 
 def _beta_quantile(probability: float, a: float, b: float) -> float:

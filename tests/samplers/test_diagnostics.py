@@ -1,12 +1,14 @@
 """Diagnostics against ArviZ where it is installed, and against SciPy, closed forms and repeated chains everywhere."""
 
 import sys
+from decimal import Decimal
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from scipy import stats
 
+import minigen
 from minigen import ops
 from minigen.samplers import mala, sample
 from minigen.samplers.diagnostics import (
@@ -70,6 +72,7 @@ CASES = {
 def test_agrees_with_arviz(name, chains, n):
     arviz = pytest.importorskip("arviz_stats.base").array_stats
     x = np.asarray(CASES[name](np.random.default_rng(n), chains, n), float)
+    x = np.round(x * 2**20) / 2**20  # no difference is rounded: the two draws about the median are equally far from it
     size_of_square = arviz.ess(x, method="sd")
     square = (x - x.mean()) ** 2
     expected = {
@@ -159,11 +162,97 @@ def test_chains_that_never_move():
     assert np.isnan(autocorrelation(apart)).all()
 
 
-def test_the_unit_does_not_matter():
+def in_unit(name, unit):
+    """What becomes of a diagnostic when the draws are measured in this unit."""
+    return unit if name.startswith("mcse") else 1.0
+
+
+@pytest.mark.parametrize("unit", [1e-305, 1e-200, 1e-150, 1e-20, 1e20, 1e160, 1e300])
+@pytest.mark.parametrize("name", ALL)
+def test_the_unit_does_not_matter(name, unit):
     x = autoregressive(0.5, 4, 200, 2)
-    for name, function in ALL.items():
-        unit = 1e-20 if name.startswith("mcse") else 1.0
-        np.testing.assert_allclose(function(1e-20 * x), unit * function(x), rtol=1e-9, err_msg=name)
+    np.testing.assert_allclose(ALL[name](unit * x) / in_unit(name, unit), ALL[name](x), rtol=1e-9)
+    np.testing.assert_allclose(autocorrelation(unit * x, 20), autocorrelation(x, 20), rtol=1e-9, atol=1e-13)
+
+
+@pytest.mark.parametrize("offset", [2.0**30, -(2.0**32), 1e9])
+@pytest.mark.parametrize("name", ALL)
+def test_the_offset_does_not_matter(name, offset):
+    x = np.round(autoregressive(0.5, 4, 200, 2) * 2**18) / 2**18  # so that nothing of it is lost beside the offset
+    assert np.array_equal((x + offset) - offset, x)
+    np.testing.assert_allclose(ALL[name](x + offset), ALL[name](x), rtol=1e-11)
+    np.testing.assert_allclose(autocorrelation(x + offset, 20), autocorrelation(x, 20), rtol=1e-11, atol=1e-13)
+
+
+@pytest.mark.parametrize("high", [np.nextafter(1.0, 2.0), 1.0 + 1e-12, 1e300, np.finfo(float).max])
+@pytest.mark.parametrize("name", ALL)
+def test_two_values_are_two_values_however_near_or_far(name, high):
+    zeros_and_ones = (np.random.default_rng(3).random((4, 200)) < 0.3).astype(float)
+    draws, unit = np.where(zeros_and_ones == 1, high, 1.0), high - 1.0
+    np.testing.assert_allclose(ALL[name](draws) / in_unit(name, unit), ALL[name](zeros_and_ones), rtol=1e-9)
+
+
+def test_the_whole_range_of_floats():
+    x = np.clip(autoregressive(0.5, 4, 200, 2) / 4, -0.99, 0.99)
+    largest = np.finfo(float).max
+    for name in set(ALL) - {"mcse_quantile"}:
+        np.testing.assert_allclose(ALL[name](largest * x) / in_unit(name, largest), ALL[name](x), rtol=1e-9)
+    expected = summary(x)
+    for unit in (largest, 1e-305):
+        found = summary(unit * x)
+        for name in ("mean", "sd", "q05", "median", "q95", "mcse_mean", "mcse_sd"):
+            np.testing.assert_allclose(getattr(found, name) / unit, getattr(expected, name), rtol=1e-9, err_msg=name)
+    far = summary(np.round(x * 2**18) / 2**18 + 2.0**32)  # mean and SD by NumPy, of what is left without the offset
+    np.testing.assert_allclose(far.mean - 2.0**32, expected.mean, atol=2e-6)
+    np.testing.assert_allclose(far.sd, expected.sd, rtol=1e-4)
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1, 1.0, -1e8, 1e300, 5e-324])
+def test_chains_that_stand_at_one_place_wherever_it_is(value):
+    x = np.full((3, 40), value)
+    assert ess_bulk(x) == ess_tail(x) == ess_mean(x) == ess_quantile(x, 0.3) == 120
+    assert mcse_mean(x) == mcse_quantile(x, 0.3) == 0 and np.isnan(mcse_sd(x)) and np.isnan(rhat(x))
+    found = summary(x)
+    assert found.mean[0] == found.median[0] == value and found.sd[0] == 0
+
+
+AS_GIVEN = {
+    "bool": lambda x: x > 5,
+    **{dtype: lambda x, dtype=dtype: x.astype(dtype) for dtype in ("u1", "i1", "u2", "i4", "u8", "i8", "f2", "f4")},
+    "big-endian": lambda x: x.astype(">f8"),
+    "list": lambda x: x.tolist(),
+    "nested tuples": lambda x: tuple(map(tuple, x.tolist())),
+    "objects": lambda x: x.astype(object),
+    "decimals": lambda x: [[Decimal(int(value)) for value in row] for row in x],
+    "no value masked": lambda x: np.ma.array(x, mask=False),
+    "Fortran order": np.asfortranarray,
+    "tensor": lambda x: minigen.tensor(x),
+    "table": lambda x: pytest.importorskip("pandas").DataFrame(x),
+    "nullable table": lambda x: pytest.importorskip("pandas").DataFrame(x).astype("Int64"),
+}
+
+
+@pytest.mark.parametrize("kind", AS_GIVEN)
+@pytest.mark.parametrize("name", ALL)
+def test_numbers_of_any_kind(name, kind):
+    x = np.random.default_rng(2).integers(0, 120, (4, 60)).astype(float)
+    given = AS_GIVEN[kind](x)
+    expected = ALL[name]((x > 5).astype(float) if kind == "bool" else x)
+    assert ALL[name](given) == expected
+
+
+def test_draws_with_missing_values_are_refused():
+    x = autoregressive(0.5, 4, 20, 1)[:, :, 0]
+    with pytest.raises(ValueError, match=r"ess_mean\(\) got draws with 1 masked"):
+        ess_mean(np.ma.array(x, mask=x == x.max()))
+    missing = x.astype(object)
+    missing[2, 3] = None
+    with pytest.raises(ValueError, match=r"rhat\(\) got draws with 1 missing"):
+        rhat(missing)
+    with pytest.raises(TypeError, match=r"mcse_mean\(\) got draws of type complex"):
+        mcse_mean(x + 1j)
+    with pytest.raises(TypeError, match="unequal length"):
+        mcse_mean([[1.0, 2.0], [3.0]])
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -239,7 +328,7 @@ BAD = {
     "four axes": (np.zeros((2, 8, 2, 2)), r"\(2, 8, 2, 2\)"),
     "few": (np.zeros((9, 3, 2)), "3 draws in each of 9 chains; at least 4"),
     "none": (np.zeros((0, 10, 2)), r"\(0, 10, 2\)"),
-    "words": (np.full((2, 10), "a"), "expected numbers"),
+    "words": (np.full((2, 10), "a"), "expected real numbers"),
 }
 
 
@@ -248,7 +337,7 @@ BAD = {
 def test_bad_draws(name, bad):
     function = {**ALL, "autocorrelation": autocorrelation, "summary": summary, "to_arviz": to_arviz}[name]
     draws, message = BAD[bad]
-    with pytest.raises(ValueError, match=rf"{name}\(\) got .*{message}"):
+    with pytest.raises(TypeError if bad == "words" else ValueError, match=rf"{name}\(\) got .*{message}"):
         function(draws)
 
 
