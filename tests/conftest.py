@@ -1,8 +1,21 @@
-"""Fixtures that several test files use."""
+"""Fixtures that several test files use, and the ground that all stand on."""
+
+import signal
+import threading
 
 import pytest
 
 from minigen.tape import OPERATIONS, primitive
+
+
+def pytest_configure(config):
+    """Let tests press Ctrl-C: a shell that starts the suite in the background makes it ignore that.
+
+    Programs that tests start inherit what is ignored, and nothing else.
+    """
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    if in_main_thread and signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

@@ -31,15 +31,15 @@ def langevin_move(x, drift, grad, spread, noise):
 
 
 def row_dot_numpy(a, b):
-    return np.einsum("nd,nd->n", a, b)
+    return np.einsum("nd,nd->n", a, b, dtype=np.float64).astype(np.result_type(a, b))
 
 
 @njit_sum
 def _row_dot(a, b, out):
     for i in range(a.shape[0]):
-        total = f32(0.0)
+        total = 0.0  # a float64, so that a long sum does not drift
         for j in range(a.shape[1]):
-            total += a[i, j] * b[i, j]
+            total += np.float64(a[i, j]) * np.float64(b[i, j])
         out[i] = total
 
 

@@ -28,6 +28,7 @@ from .._support.settings import (
 from ..distributions import Normal
 from ..nn.init import kaiming_normal
 from ..samplers import GridIntegral, annealed_importance_sampling, from_energy, log_Z_on_grid
+from ..samplers.langevin import truncated_mala
 from ..tape import Tensor, grad, leaf, no_grad, tensor
 from ..training import Callback, History, descend, run
 from ..watching import act
@@ -36,7 +37,6 @@ from .energy_losses import (
     GaussianNoise,
     contrast,
     denoising_loss,
-    mala_chain,
     noise_contrastive_loss,
     size_penalty,
     values,
@@ -348,7 +348,8 @@ class ByChains:
     def step(self, number: np.ndarray, real: np.ndarray, begin: np.ndarray, *moved: np.ndarray) -> dict[str, Tensor]:
         """Let the chains go on, then learn."""
         model = self.model
-        found, acceptance = mala_chain(self.network, begin, model.chain_steps, self.step_size, self.rng)
+        log_prob = from_energy(self.network)
+        found, acceptance = truncated_mala(log_prob, begin, model.chain_steps, self.step_size, self.rng)
         for which in moved:
             act(_put, self.buffer.chains, which, found, changes=(self.buffer.chains,))
         if model.step_size is None:

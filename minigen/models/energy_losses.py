@@ -15,7 +15,6 @@ import numpy as np
 from .. import nn, ops
 from .._support.settings import Column, Rows, checked
 from ..tape import Tensor, grad, tensor
-from ..watching import shown
 from .gan_losses import input_gradient
 
 Points = "np.ndarray | Tensor"  # what computes on raw arrays and on the tape alike
@@ -73,45 +72,6 @@ def contrast(positive: Tensor, negative: Tensor, weights: np.ndarray | None = No
 def size_penalty(positive: Tensor, negative: Tensor) -> Tensor:
     """mean U(data)^2 + mean U(model)^2, which keeps energies from running off: Du and Mordatch (2019), section 3.3."""
     return ops.mean(ops.square(positive)) + ops.mean(ops.square(negative))
-
-
-def mala_chain(energy: Callable, x: np.ndarray, steps: int, step_size: np.ndarray, rng: np.random.Generator) -> tuple:
-    """Points (n, d) moved by `steps` steps of MALA at temperature 1: (n, d), and the share of proposals accepted.
-
-    The proposal is that of `samplers.mala`, except that no drift is longer than sqrt(2 step_size d), the usual length
-    of the noise. Else a chain that begins on a steep slope overshoots, is rejected for ever, and as a false witness of
-    the model drives the training astray. A chain whose proposal has no finite energy stays where it is.
-
-    For chains inside a compiled step: all in operations, nothing on the tape; `step_size` is an array ().
-    Roberts and Tweedie (1996), section 1.4.2: the truncated algorithm, MALTA.
-    """
-    step_size = shown(np.asarray(step_size))
-    longest = ops.sqrt(2.0 * x.shape[1] / step_size)  # of a gradient: its drift is then sqrt(2 h d)
-    u, gradient = _energy_and_drift(energy, x, longest)
-    spread, half = (ops.sqrt(step_size * 2.0), step_size * 0.5)
-    rates = []
-    for _ in range(steps):
-        noise = ops.normal(rng, x.shape, x.dtype) * spread
-        y = x - gradient * step_size + noise
-        u_y, gradient_y = _energy_and_drift(energy, y, longest)
-        # log p(y) q(x | y) / (p(x) q(y | x)); see samplers.langevin.log_proposal_ratio.
-        moved = y - x - (gradient_y - gradient) * half
-        proposals = ops.sum((gradient + gradient_y) * moved, axis=1) * 0.5
-        rate = ops.exp(ops.minimum(u - u_y + proposals, 0.0))
-        accepted = ops.uniform(rng, u.shape, u.dtype) < rate  # False where the rate is NaN
-        rows = ops.reshape(accepted, (-1, 1))
-        x, gradient, u = ops.where(rows, y, x), ops.where(rows, gradient_y, gradient), ops.where(accepted, u_y, u)
-        rates.append(ops.mean(accepted))
-    return (x, sum(rates[1:], rates[0]) * (1 / steps))
-
-
-def _energy_and_drift(energy, x, longest):
-    """U (n,), and its gradient (n, d) with each row cut to a norm of `longest`."""
-    point = tensor(x, requires_grad=True)
-    u = values(energy, point)
-    gradient = grad(ops.sum(u), point).data
-    norm = ops.sqrt(ops.sum(ops.square(gradient), axis=1, keepdims=True))
-    return (u.data, gradient * ops.minimum(longest / ops.maximum(norm, 1e-30), 1.0))
 
 
 def denoising_loss(energy: Callable, x: Points, noise_sd: float, rng: np.random.Generator) -> Tensor:

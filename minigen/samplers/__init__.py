@@ -3,7 +3,7 @@
     kernel = mala(log_prob, step_size=0.1)
     draws, infos = sample(kernel, position, 1000, rng)
 
-A kernel is a pair: `init(position)` gives a state, `step(rng, state)` the next state and an info, for all chains at
+A kernel is a pair: `init(position)` gives a state, `step(state, rng)` the next state and an info, for all chains at
 once, (chains, d). `ula`, `mala`, `hmc` and `random_walk` make them, `Tempering` makes one of another; `log_prob` is a
 function of tensors, or a pair of NumPy functions (log_prob, gradient), and `from_energy(U)` makes one of an energy.
 `exactness` tests a kernel of your own; `summary(draws, infos)` says how far draws may be trusted; `log_Z_on_grid` and
@@ -11,7 +11,7 @@ function of tensors, or a pair of NumPy functions (log_prob, gradient), and `fro
 """
 
 from . import diagnostics, exactness
-from .chains import DualAveraging, adapt, geometric, linear, sample
+from .adaptation import DualAveraging, adapt
 from .density import Density, check_gradient, from_energy
 from .diagnostics import (
     Summary,
@@ -32,6 +32,8 @@ from .kernel import Info, Kernel, State
 from .langevin import mala, ula
 from .partition import Annealed, GridIntegral, annealed_importance_sampling, log_Z_on_grid
 from .random_walk import random_walk
+from .run import sample
+from .schedules import geometric, linear
 from .tempering import Tempering
 
 __all__ = [

@@ -12,11 +12,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from .._support.arguments import check_rng, check_size
+from .._support.settings import Count, Rng, Whole, checked
+from .diagnostics import centred
 
 Statistics = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
@@ -41,13 +43,14 @@ def coordinates_and_log_prob(position: np.ndarray, log_prob: np.ndarray) -> np.n
     return np.column_stack([position, log_prob])
 
 
+@checked
 def rank_test(
-    kernel,
-    position,
-    rng: np.random.Generator,
+    kernel: Any,
+    position: ArrayLike,
+    rng: Rng,
     *,
-    steps: int = 19,
-    thin: int = 1,
+    steps: Count = 19,
+    thin: Count = 1,
     statistics: Statistics = coordinates_and_log_prob,
 ) -> Verdict:
     """The rank test of Gandy and Scott: exact for any number of steps, for kernels in detailed balance.
@@ -57,7 +60,7 @@ def rank_test(
 
     Parameters
     ----------
-    kernel : object with `init(position)` and `step(rng, state)`; a state has `position` (n, d) and `log_prob` (n,).
+    kernel : object with `init(position)` and `step(state, rng)`; a state has `position` (n, d) and `log_prob` (n,).
         The chains are independent, and each may have a law of its own, such as a posterior given its own data.
     position : (n, d), for each chain an exact draw from the law that it must keep.
     thin : steps between two states of the chain.
@@ -65,33 +68,31 @@ def rank_test(
 
     Gandy and Scott (2020), "Unit testing for MCMC and other Monte Carlo methods", arXiv 2001.06465, section 3.2.
     """
-    caller = "rank_test()"
-    check_rng(rng, caller)
-    check_size(steps, "steps", caller)
     start = kernel.init(position)
-    first = _statistics(statistics, start, caller)
+    first = _statistics(statistics, start)
     place = rng.integers(0, steps + 1, len(first))  # so many states come before the draw
     below, ties = np.zeros((2, *first.shape), np.int64)
     for count in (place, steps - place):
         state = start
         for step in range(1, int(count.max(initial=0)) + 1):
-            state = _steps(kernel, rng, state, thin)
-            now = _statistics(statistics, state, caller)
+            state = _moved(kernel, state, thin, rng)
+            now = _statistics(statistics, state)
             counts = (step <= count)[:, None]
             below += counts & (now < first)
             ties += counts & (now == first)
     return _of_ranks(below + rng.integers(0, ties + 1), steps + 1)
 
 
+@checked
 def joint_test(
     draw_prior: Callable,
     draw_data: Callable,
     kernel_given: Callable,
-    rng: np.random.Generator,
+    rng: Rng,
     *,
-    chains: int = 1000,
-    sweeps: int = 20,
-    steps: int = 1,
+    chains: Count = 1000,
+    sweeps: Count = 20,
+    steps: Count = 1,
     statistics: Statistics = coordinates_and_log_prob,
 ) -> Verdict:
     """Geweke's joint-distribution test: draw data given theta, move theta given the data, and so on by turns.
@@ -101,8 +102,8 @@ def joint_test(
 
     Parameters
     ----------
-    draw_prior : draw_prior(rng, n) gives theta (n, d).
-    draw_data : draw_data(rng, theta) gives data (n, ...), row i from the model at theta[i].
+    draw_prior : draw_prior(n, rng) gives theta (n, d).
+    draw_data : draw_data(theta, rng) gives data (n, ...), row i from the model at theta[i].
     kernel_given : kernel_given(data) gives the kernel whose chain i keeps the posterior given data[i]. It is made anew
         in every sweep: the library's kernels are made faster with `compile=False`. Its log_prob should be that of theta
         and data together, without leaving out what depends on the data.
@@ -111,38 +112,42 @@ def joint_test(
 
     Geweke (2004), "Getting it right: joint distribution tests of posterior simulators".
     """
-    caller = "joint_test()"
-    check_rng(rng, caller)
-    for name, value in (("chains", chains), ("sweeps", sweeps), ("steps", steps)):
-        check_size(value, name, caller)
-    theta, moments = np.asarray(draw_prior(rng, chains)), []
+    theta, moments = np.asarray(draw_prior(chains, rng)), []
     for _ in range(sweeps):
-        kernel = kernel_given(draw_data(rng, theta))
-        state = _steps(kernel, rng, kernel.init(theta), steps)
+        kernel = kernel_given(draw_data(theta, rng))
+        state = _moved(kernel, kernel.init(theta), steps, rng)
         theta = state.position
-    moments.append(_statistics(statistics, state, caller))
-    theta = np.asarray(draw_prior(rng, chains))
-    moments.append(_statistics(statistics, kernel_given(draw_data(rng, theta)).init(theta), caller))
-    centre = moments[1].mean(axis=0)
-    simulated, direct = (np.column_stack([each - centre, (each - centre) ** 2]) for each in moments)
+    moments.append(_statistics(statistics, state))
+    theta = np.asarray(draw_prior(chains, rng))
+    moments.append(_statistics(statistics, kernel_given(draw_data(theta, rng)).init(theta)))
+    return _verdict_on_moments(*moments)
+
+
+def _verdict_on_moments(simulated: np.ndarray, direct: np.ndarray) -> Verdict:
+    """Have the statistics (n, k) of two samples the same means and mean squares? Each by a z-score."""
+    n = len(direct)
     with np.errstate(all="ignore"):
-        variance = (simulated.var(axis=0) + direct.var(axis=0)) / max(1, chains - 1)
-        difference = simulated.mean(axis=0) - direct.mean(axis=0)
+        z, *_ = centred(np.concatenate([simulated, direct]), axis=0)  # in a unit and from an origin of its own
+        z = z - z[n:].mean(axis=0)
+        there, here = (np.column_stack([part, part**2]) for part in (z[:n], z[n:]))
+        variance = (there.var(axis=0) + here.var(axis=0)) / max(1, n - 1)
+        difference = there.mean(axis=0) - here.mean(axis=0)
         z = np.divide(difference, np.sqrt(variance), out=np.zeros(len(difference)), where=variance != 0)
     z[np.isnan(z)] = np.inf  # chains that ran away
     return _verdict(np.array([math.erfc(abs(each) / math.sqrt(2)) for each in z]), z)
 
 
+@checked
 def simulation_based_calibration(
     draw_prior: Callable,
     draw_data: Callable,
     kernel_given: Callable,
-    rng: np.random.Generator,
+    rng: Rng,
     *,
-    chains: int = 1000,
-    draws: int = 19,
-    warmup: int = 200,
-    thin: int = 10,
+    chains: Count = 1000,
+    draws: Count = 19,
+    warmup: Whole = 200,
+    thin: Count = 10,
     start: Callable | None = None,
     statistics: Statistics = coordinates_and_log_prob,
 ) -> Verdict:
@@ -157,29 +162,27 @@ def simulation_based_calibration(
     draw_prior, draw_data, kernel_given : as for `joint_test`; the kernel is made once.
     chains : how many pairs of theta and data, with one chain each.
     draws, warmup, thin : posterior draws that each theta is ranked among, the steps before and between them.
-    start : start(rng, n) gives where the chains start, (n, d); default: draws from the prior, not the true theta.
+    start : start(n, rng) gives where the chains start, (n, d); default: draws from the prior, not the true theta.
     statistics : as for `rank_test`; the log density is one of them by default.
 
     Talts et al. (2018), "Validating Bayesian inference algorithms with simulation-based calibration"; Modrak et al.
     (2023), "Simulation-based calibration checking for Bayesian computation: the choice of test quantities".
     """
-    caller = "simulation_based_calibration()"
-    check_rng(rng, caller)
-    check_size(chains, "chains", caller), check_size(draws, "draws", caller), check_size(thin, "thin", caller)
-    theta = np.asarray(draw_prior(rng, chains))
-    kernel = kernel_given(draw_data(rng, theta))
-    truth = _statistics(statistics, kernel.init(theta), caller)
-    state = _steps(kernel, rng, kernel.init((start or draw_prior)(rng, chains)), warmup)
+    theta = np.asarray(draw_prior(chains, rng))
+    kernel = kernel_given(draw_data(theta, rng))
+    truth = _statistics(statistics, kernel.init(theta))
+    state = _moved(kernel, kernel.init((start or draw_prior)(chains, rng)), warmup, rng)
     below, ties = np.zeros((2, *truth.shape), np.int64)
     for _ in range(draws):
-        state = _steps(kernel, rng, state, thin)
-        now = _statistics(statistics, state, caller)
+        state = _moved(kernel, state, thin, rng)
+        now = _statistics(statistics, state)
         below += now < truth
         ties += now == truth
     return _of_ranks(below + rng.integers(0, ties + 1), draws + 1)
 
 
-def uniformity(ranks, values: int) -> float:
+@checked
+def uniformity(ranks: ArrayLike, values: Count) -> float:
     """p-value of the chi^2 test that `ranks` (n,) are uniform on 0 ... values - 1, at least 10 expected in a bin.
 
     Raises ValueError if they are too few, or not of these values.
@@ -195,23 +198,25 @@ def uniformity(ranks, values: int) -> float:
     counts, _ = np.histogram(ranks, edges - 0.5)
     expected = len(ranks) * np.diff(edges) / values
     half = float(np.sum((counts - expected) ** 2 / expected)) / 2
-    term = total = math.exp(-half)  # P(chi^2 > 2 half) with an even number 2 m of degrees: sum of m Poisson terms
-    for j in range(1, (bins - 1) // 2):
-        term *= half / j
-        total += term
-    return total
+    if half == 0:
+        return 1.0
+    # P(chi^2 > 2 half) with an even number of degrees is a sum of Poisson terms, half^j e^-half / j!, added up as
+    # logarithms: e^-half alone is 0 for a thousand bins.
+    log_terms = [j * math.log(half) - half - math.lgamma(j + 1) for j in range((bins - 1) // 2)]
+    return min(1.0, math.exp(np.logaddexp.reduce(log_terms)))
 
 
-def _steps(kernel, rng, state, count: int):
-    for _ in range(count):
-        state = kernel.step(rng, state)[0]
+def _moved(kernel: Any, state: Any, steps: int, rng: np.random.Generator) -> Any:
+    """The state after so many steps."""
+    for _ in range(steps):
+        state = kernel.step(state, rng)[0]
     return state
 
 
-def _statistics(statistics, state, caller: str) -> np.ndarray:
+def _statistics(statistics: Statistics, state: Any) -> np.ndarray:
     n, values = len(state.position), np.asarray(statistics(state.position, state.log_prob), np.float64)
     if values.ndim != 2 or len(values) != n:
-        raise ValueError(f"{caller}: statistics gave shape {values.shape} for {n} chains; expected ({n}, k)")
+        raise ValueError(f"statistics gave shape {values.shape} for {n} chains; expected ({n}, k)")
     return values
 
 

@@ -7,16 +7,17 @@ energy H(x, p) = U(x) + |p|^2 / 2. Exact motion keeps H and would always be acce
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
 from .. import kernels
-from .._support.arguments import check_size
+from .._support.settings import Count, Positive, checked
 from .density import Density, LogProb
-from .kernel import Kernel, State
+from .kernel import Kernel, Scale, State
 
-ASTRAY = 1000.0  # an error of the energy that no useful step makes (the limit of Stan)
+DIVERGENT = 1000.0  # an error of the energy, in units of the temperature, that no useful step makes (as in Stan)
 
 
 class Phase(NamedTuple):
@@ -28,13 +29,14 @@ class Phase(NamedTuple):
     momentum: np.ndarray
 
 
+@checked
 def hmc(
     log_prob: LogProb,
-    step_size: float | None = None,
+    step_size: Positive | None = None,
     *,
-    leapfrog_steps: int = 10,
-    temperature: float = 1.0,
-    scale=1.0,
+    leapfrog_steps: Count = 10,
+    temperature: Positive = 1.0,
+    scale: Scale = 1.0,
     compile: bool = True,
 ) -> Kernel:
     """Hamiltonian Monte Carlo: `leapfrog_steps` steps of time `step_size` from a random momentum, then acceptance.
@@ -49,19 +51,18 @@ def hmc(
 
     Duane et al. (1987), "Hybrid Monte Carlo"; Neal (2011), "MCMC using Hamiltonian dynamics".
     """
-    density = Density(log_prob, "hmc()", compile)
-    check_size(leapfrog_steps, "leapfrog_steps", "hmc()")
+    density = Density(log_prob, compile)
 
     def propose(state, noise, step_size, temperature, scale):
         start = Phase(*state, temperature**0.5 * noise)
         end = leapfrog(density, start, step_size, leapfrog_steps, scale)
         log_ratio = hmc_log_ratio(start, end, temperature)
-        return State(*end[:3]), np.where(log_ratio < -ASTRAY, -np.inf, log_ratio)
+        return State(*end[:3]), np.where(log_ratio < -DIVERGENT, -np.inf, log_ratio)
 
     return Kernel("hmc", density, propose, step_size, temperature, scale, target=0.8)
 
 
-def leapfrog(density, start: Phase, step_size: float, steps: int, scale=1.0) -> Phase:
+def leapfrog(density: Callable, start: Phase, step_size: float, steps: int, scale: float | np.ndarray = 1.0) -> Phase:
     """`steps` leapfrog steps: half a kick, then by turns a drift and a whole kick, and half a kick at the end.
 
     `density` gives log p and its gradient at points (n, d). Going back is going on with the momentum turned round.
@@ -77,6 +78,9 @@ def leapfrog(density, start: Phase, step_size: float, steps: int, scale=1.0) -> 
 
 
 def hmc_log_ratio(start: Phase, end: Phase, temperature: float = 1.0) -> np.ndarray:
-    """(H(start) - H(end)) / temperature, (chains,): the logarithm of the acceptance ratio."""
-    kinetic = kernels.row_dot(end.momentum, end.momentum) - kernels.row_dot(start.momentum, start.momentum)
-    return (end.log_prob - start.log_prob - kinetic / 2) / temperature
+    """(H(start) - H(end)) / temperature, (chains,): the logarithm of the acceptance ratio.
+
+    The difference of the two |p|^2 is taken as (p' - p) . (p' + p), which loses no digits where they are large.
+    """
+    kinetic = kernels.row_dot(end.momentum - start.momentum, end.momentum + start.momentum) / 2
+    return (end.log_prob - start.log_prob - kinetic) / temperature

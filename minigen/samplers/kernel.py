@@ -1,6 +1,6 @@
 """What is a step of a chain? The state of all chains, the rule by which a step is accepted, and what it reports.
 
-A kernel is a pair: `init(position)` gives a state, `step(rng, state)` the next one and an info. All chains move as one
+A kernel is a pair: `init(position)` gives a state, `step(state, rng)` the next one and an info. All chains move as one
 batch, an array (chains, d). Every kernel here has two parts: it proposes, and the Metropolis-Hastings rule (1953, 1970)
 decides for each chain by itself. The kernels differ in what they propose and in the ratio that belongs to it.
 """
@@ -9,13 +9,38 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from .. import kernels, ops
-from .._support.arguments import check_positive, check_rng
-from .density import Density, as_position
+from .._support.settings import Inside, Kind, Positive, Rng, kinds_of, settings, taken
+from .density import Density
+
+
+def _is_scale(value: Any) -> bool:
+    try:
+        scale = np.asarray(value)
+    except ValueError:
+        return False
+    return (
+        scale.ndim <= 1
+        and scale.size > 0
+        and scale.dtype.kind in "fiu"
+        and bool(np.all((scale > 0) & (scale < np.inf)))
+    )
+
+
+def _kept_scale(value: Any) -> float | np.ndarray:
+    scale = np.asarray(value, np.float64)
+    return float(scale) if scale.ndim == 0 else scale
+
+
+Scale = Annotated[
+    float | np.ndarray,
+    Kind("a positive number, or one for each axis", _is_scale, _kept_scale),
+]  # the typical width of each axis
 
 
 class State(NamedTuple):
@@ -42,9 +67,9 @@ class Info(NamedTuple):
     is_divergent: np.ndarray
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@settings
 class Kernel:
-    """`init(position)` and `step(rng, state)`; made by `ula`, `mala`, `hmc` and `random_walk`.
+    """`init(position)` and `step(state, rng)`; made by `ula`, `mala`, `hmc` and `random_walk`.
 
     Attributes
     ----------
@@ -60,66 +85,51 @@ class Kernel:
     name: str
     density: Density
     propose: Callable
-    step_size: float | None
-    temperature: float = 1.0
-    scale: float | np.ndarray = 1.0
-    target: float | None = None
+    step_size: Positive | None
+    temperature: Positive = 1.0
+    scale: Scale = 1.0
+    target: Inside | None = None
     needs_grad: bool = True
 
-    def __post_init__(self):
-        caller = f"{self.name}()"
+    def agree(self) -> None:
         if self.step_size is None and self.target is None:
-            raise ValueError(f"{caller} has no acceptance to adapt its step size by; give step_size")
-        for name in ("step_size", "temperature"):  # Python floats let the arrays keep their dtype
-            value = getattr(self, name)
-            if value is not None or name == "temperature":
-                object.__setattr__(self, name, float(check_positive(value, name, caller)))
-        scale = np.asarray(self.scale)
-        if scale.ndim > 1 or scale.dtype.kind not in "fiu" or not np.all((scale > 0) & (scale < np.inf)):
-            raise ValueError(f"{caller} got scale={self.scale!r:.80}; expected a positive number, or one for each axis")
-        object.__setattr__(self, "scale", float(scale) if scale.ndim == 0 else scale.astype(np.float64))
+            raise ValueError(f"{self.name}() has no acceptance to adapt its step size by; give step_size")
 
-    def replace(self, **settings) -> Kernel:
+    def replace(self, **settings: Any) -> Kernel:
         """The same kernel with another `step_size`, `temperature` or `scale`."""
         return dataclasses.replace(self, **settings)
 
-    def init(self, position) -> State:
-        """The state of chains at these positions (chains, d).
+    def init(self, position: ArrayLike) -> State:
+        """The state of chains at these positions (chains, d); for their dtype see `Density.start`.
 
         Raises ValueError if they have another shape, or if log p or its gradient is not finite at one of them, and
         TypeError if they are float64 and the weights of log_prob float32, or the other way round.
         """
-        caller = f"{self.name}()"
-        position = as_position(position, caller)
-        if not isinstance(self.scale, float) and self.scale.shape != position.shape[1:]:
+        state = State(*self.density.start(position, f"{self.name}()", self.needs_grad))
+        shape = state.position.shape
+        if not isinstance(self.scale, float) and self.scale.shape != shape[1:]:
             raise ValueError(
-                f"{caller} has a scale of shape {self.scale.shape} and got positions of shape {position.shape}; give "
-                f"one number for each of the {position.shape[1]} axes"
+                f"{self.name}() has a scale of shape {self.scale.shape} and got positions of shape {shape}; give one "
+                f"number for each of the {shape[1]} axes"
             )
-        try:
-            with np.errstate(all="ignore"):
-                log_prob, grad = self.density(position) if self.needs_grad else (self.density.value(position), None)
-        except TypeError as error:
-            if "two dtypes" not in str(error):
-                raise
-            other = "float32" if position.dtype == np.float64 else "float64"
-            raise TypeError(
-                f"{caller}: log_prob does not take {position.dtype} positions: {error}; give them the dtype of its "
-                f"weights and data: position.astype(np.{other})"
-            ) from error
-        for name, found in (("log_prob", log_prob[:, None]), ("its gradient", grad)):
-            bad = () if found is None else np.flatnonzero(~np.isfinite(found).all(axis=1))
-            if len(bad):
-                at = np.array2string(position[bad[0]], precision=4, threshold=6)
-                raise ValueError(
-                    f"{caller}: {name} is not finite at the start of {len(bad)} of {len(position)} chains, such as "
-                    f"chain {bad[0]} at {at}; start where the density is positive"
-                )
-        return State(position, log_prob, grad)
+        self._check_start("log_prob", state.position, np.isfinite(state.log_prob))
+        if state.grad is not None:
+            self._check_start("its gradient", state.position, np.isfinite(state.grad).all(axis=1))
+        return state
 
-    def step(self, rng: np.random.Generator, state: State) -> tuple[State, Info]:
+    def _check_start(self, name: str, position: np.ndarray, is_finite: np.ndarray) -> None:
+        bad = np.flatnonzero(~is_finite)
+        if len(bad):
+            at = np.array2string(position[bad[0]], precision=4, threshold=6)
+            raise ValueError(
+                f"{self.name}(): {name} is not finite at the start of {len(bad)} of {len(position)} chains, such as "
+                f"chain {bad[0]} at {at}; start where the density is positive"
+            )
+
+    def step(self, state: State, rng: np.random.Generator) -> tuple[State, Info]:
         """Move all chains once: the next state, and what happened."""
-        check_rng(rng, f"{self.name}.step()")
+        if not isinstance(rng, np.random.Generator):  # checked by hand, as this runs in every step
+            taken(rng, kinds_of(Rng), "rng", f"{self.name}.step()")
         chains, dtype = state.log_prob.shape, state.position.dtype
         noise = ops.normal(rng, state.position.shape, dtype)
         return self.transition(state, noise, None if self.target is None else ops.uniform(rng, chains, dtype))
@@ -151,6 +161,6 @@ class Kernel:
         )
         return state, info
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         step_size = "to be adapted" if self.step_size is None else f"{self.step_size:.4g}"
         return f"{self.name}(step_size={step_size}, temperature={self.temperature:.4g})"

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from .._support.settings import Positive, checked
 from .density import Density, LogProb
-from .kernel import Kernel, State
+from .kernel import Kernel, Scale, State
 
 
+@checked
 def random_walk(
     log_prob: LogProb,
-    step_size: float | None = None,
+    step_size: Positive | None = None,
     *,
-    temperature: float = 1.0,
-    scale=1.0,
+    temperature: Positive = 1.0,
+    scale: Scale = 1.0,
     compile: bool = True,
 ) -> Kernel:
     """Random-walk Metropolis: y = x + step_size * sqrt(temperature) * scale * noise, a jump that knows nothing of p.
@@ -22,7 +24,7 @@ def random_walk(
 
     Metropolis et al. (1953); Roberts, Gelman and Gilks (1997) for 0.234.
     """
-    density = Density(log_prob, "random_walk()", compile)
+    density = Density(log_prob, compile)
 
     def propose(state, noise, step_size, temperature, scale):
         position = state.position + step_size * temperature**0.5 * scale * noise

@@ -2,13 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from .._support.arguments import check_positive
+from .._support.settings import Kind, checked, is_number
 from .kernel import Kernel, State
+
+
+def _are_rising(values: Any) -> bool:
+    if np.ndim(values) != 1 or len(values) < 2 or not all(is_number(value) and 0 < value < np.inf for value in values):
+        return False
+    return all(a < b for a, b in pairwise(values))
+
+
+Temperatures = Annotated[
+    Sequence[float],
+    Kind(
+        "two or more positive numbers that rise, such as (1, 2, 4, 8)",
+        _are_rising,
+        lambda values: [float(t) for t in values],
+    ),
+]
 
 
 class Ladder(NamedTuple):
@@ -41,33 +59,36 @@ class Tempering:
     Geyer (1991), "Markov chain Monte Carlo maximum likelihood".
     """
 
-    def __init__(self, kernel: Kernel, temperatures):
-        temperatures = [float(check_positive(t, "temperatures", "Tempering()")) for t in temperatures]
-        if len(temperatures) < 2 or any(a >= b for a, b in pairwise(temperatures)):
-            raise ValueError(
-                f"Tempering() got temperatures {temperatures}; expected two or more that rise, such as (1, 2, 4, 8)"
-            )
+    @checked
+    def __init__(self, kernel: Kernel, temperatures: Temperatures):
         self.kernels = [kernel.replace(temperature=t) for t in temperatures]
 
-    def init(self, position) -> Ladder:
+    def init(self, position: ArrayLike) -> Ladder:
         """All temperatures start at these positions (chains, d)."""
         state = self.kernels[0].init(position)
         return Ladder(*state, (state,) * len(self.kernels))
 
-    def step(self, rng: np.random.Generator, ladder: Ladder) -> tuple[Ladder, TemperingInfo]:
+    def step(self, ladder: Ladder, rng: np.random.Generator) -> tuple[Ladder, TemperingInfo]:
         """Move all chains once, then let neighbours swap."""
-        moved = [kernel.step(rng, state) for kernel, state in zip(self.kernels, ladder.states)]
+        moved = [kernel.step(state, rng) for kernel, state in zip(self.kernels, ladder.states)]
         states, info = [state for state, _ in moved], moved[0][1]
         rates = np.zeros((len(ladder.log_prob), len(states) - 1), ladder.log_prob.dtype)
         for i in range(int(rng.integers(2)), len(states) - 1, 2):
             cold, hot = states[i : i + 2]
-            colder = 1 / self.kernels[i].temperature - 1 / self.kernels[i + 1].temperature
-            rates[:, i] = np.exp(np.minimum(colder * (hot.log_prob - cold.log_prob), 0.0))
+            rates[:, i] = swap_rate(cold, hot, *(kernel.temperature for kernel in self.kernels[i : i + 2]))
             swapped = rng.random(len(rates)) < rates[:, i]
             states[i : i + 2] = _choose(swapped, hot, cold), _choose(swapped, cold, hot)
         return Ladder(*states[0], tuple(states)), TemperingInfo(*info, rates)
 
 
+def swap_rate(cold: State, hot: State, cold_temperature: float, hot_temperature: float) -> np.ndarray:
+    """min(1, exp((1 / T_i - 1 / T_j) (log p(x_j) - log p(x_i)))), (chains,)."""
+    colder = (hot_temperature - cold_temperature) / hot_temperature / cold_temperature
+    with np.errstate(all="ignore"):
+        return np.exp(np.minimum(colder * (hot.log_prob - cold.log_prob), 0.0))
+
+
 def _choose(chosen: np.ndarray, a: State, b: State) -> State:
+    """The states of a where `chosen` (chains,) is True, those of b elsewhere."""
     pick = lambda x, y: np.where(chosen.reshape(-1, *(1,) * (x.ndim - 1)), x, y)
     return State(*(None if x is None else pick(x, y) for x, y in zip(a, b)))

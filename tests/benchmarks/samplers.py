@@ -4,7 +4,7 @@
                                         [--out table.json]
 
 256 chains on the energy [2, 128, 128, 1] SiLU in float32: 100 steps of ULA, 100 of MALA, and 10 of HMC with 10 leapfrog
-steps, random draws included. minigen makes its steps one by one through `kernel.step(rng, state)`; PyTorch in a loop,
+steps, random draws included. minigen makes its steps one by one through `kernel.step(state, rng)`; PyTorch in a loop,
 with autograd and with the gradient written out by hand; JAX all of them in one jitted scan. "Bare products" are
 the steps' matrix products alone through NumPy. How times are taken, and how it is checked that all compute the same,
 is in steps.py.

@@ -155,7 +155,7 @@ def sampling(row, compiled):
 
     def steps():
         for _ in range(row.steps):
-            state[0], _ = kernel.step(rng, state[0])
+            state[0], _ = kernel.step(state[0], rng)
         return state[0].position
 
     def one(noise, *uniform):

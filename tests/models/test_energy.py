@@ -8,7 +8,8 @@ import pytest
 
 from minigen import divergences, nn, ops, tape, targets
 from minigen.models import EnergyModel, energy_losses
-from minigen.samplers import check_gradient, log_Z_on_grid, mala, ula
+from minigen.samplers import check_gradient, from_energy, log_Z_on_grid, mala, ula
+from minigen.samplers.langevin import truncated_mala
 
 METHODS = ("contrastive_divergence", "persistent", "denoising", "noise_contrastive")
 
@@ -114,7 +115,7 @@ def test_a_step_of_its_chains_is_that_of_the_sampler(step_size):
     """With the same draws, where no drift is so long that it is cut."""
     energy = nn.MLP([3, 9, 1], "silu", rng=rng(4))
     x = rng(5).standard_normal((200, 3)).astype(np.float32)
-    found, accepted = energy_losses.mala_chain(energy, x, 1, np.asarray(step_size, np.float32), rng(6))
+    found, accepted = truncated_mala(from_energy(energy), x, 1, np.asarray(step_size, np.float32), rng(6))
     draws = rng(6)
     noise, uniform = ops.normal(draws, x.shape), ops.uniform(draws, (200,))
     kernel = mala(lambda x: ops.negative(energy(x)), step_size)
@@ -129,7 +130,7 @@ def test_its_chains_keep_the_law_also_where_drifts_are_cut():
     n, step_size = 20_000, np.asarray(0.006, np.float32)
     assert np.sqrt(2 / step_size) < 20
     x = rng(7).laplace(0, 1 / 20, (n, 1)).astype(np.float32)
-    found, accepted = energy_losses.mala_chain(energy, x, 60, step_size, rng(8))
+    found, accepted = truncated_mala(from_energy(energy), x, 60, step_size, rng(8))
     assert 0.1 < accepted < 0.9
     for power, value, variance in ((1, 1 / 20, 1 / 400), (2, 2 / 400, 20 / 20**4)):
         assert abs(np.mean(np.abs(found) ** power) - value) < 4 * np.sqrt(variance / n)
@@ -139,7 +140,7 @@ def test_a_chain_that_begins_on_a_steep_slope_comes_down():
     """The sampler's own MALA is rejected there for ever."""
     energy = lambda x: ops.sum(ops.power(x, 4.0), axis=1)
     x = np.full((50, 1), 30.0, np.float32)
-    found, _ = energy_losses.mala_chain(energy, x, 400, np.asarray(0.05, np.float32), rng())
+    found, _ = truncated_mala(from_energy(energy), x, 400, np.asarray(0.05, np.float32), rng())
     assert np.abs(found).max() < 3
     kernel = mala(lambda x: ops.negative(energy(x)), 0.05)
     state = kernel.init(x)

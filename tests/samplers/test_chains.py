@@ -36,7 +36,7 @@ def test_draws_are_the_states_after_each_step():
     assert draws.shape == (6, 20, 2) and infos.acceptance_rate.shape == (6, 20)
     state = kernel.init(start())
     for i in range(20):
-        state, info = kernel.step(rng, state)
+        state, info = kernel.step(state, rng)
         np.testing.assert_array_equal(draws[:, i], state.position)
         for stacked, single in zip(infos, info):
             np.testing.assert_array_equal(stacked[:, i], single)
@@ -69,7 +69,7 @@ class Told(NamedTuple):
 
 
 def test_a_kernel_of_ones_own():
-    def step(rng, state):
+    def step(state, rng):
         jump = rng.standard_normal(state.position.shape)
         return Where(state.position + jump), Told(jump, np.abs(jump).max(axis=1) > 1)
 
@@ -77,6 +77,29 @@ def test_a_kernel_of_ones_own():
     draws, infos = sample(kernel, start(), 30, np.random.default_rng(0), thin=2, progress=False)
     assert draws.shape == infos.jump.shape == (6, 30, 2) and infos.is_long.shape == (6, 30)
     np.testing.assert_allclose(np.diff(draws, axis=1), 2 * infos.jump[:, 1:])  # two steps, whose mean is told
+
+
+class Counted(NamedTuple):
+    count: np.ndarray
+    share: np.ndarray
+
+
+def test_infos_of_many_steps_are_means_whatever_they_are_made_of():
+    # A float32 sum of so many tenths would be off by 1e-4; a mean of whole numbers is none.
+    def step(state, rng):
+        numbers = rng.integers(0, 10, len(state.position))
+        seen.append(numbers)
+        return state, Counted(numbers, np.full(len(numbers), 0.1, np.float32))
+
+    seen = []
+    kernel = SimpleNamespace(init=Where, step=step)
+    draws, infos = sample(kernel, start(), 2, np.random.default_rng(0), thin=30_000, progress=False)
+    expected = np.array(seen).reshape(2, 30_000, 6).mean(axis=1).T
+    np.testing.assert_allclose(infos.count, expected, rtol=1e-12)
+    assert infos.share.dtype == np.float32
+    np.testing.assert_array_equal(infos.share, np.full((6, 2), 0.1, np.float32))
+    _, single = sample(kernel, start(), 2, np.random.default_rng(0), progress=False)
+    assert single.count.dtype == np.int64 and draws.shape == (6, 2, 2)
 
 
 @pytest.mark.parametrize(
@@ -95,6 +118,39 @@ def test_adaptation_finds_the_step_of_the_target_rate(make, target, first):
     other, _ = adapt(kernel, position, rng, 300, target=0.7, progress=False)
     _, infos = sample(other, position, 50, rng, progress=False)
     assert infos.acceptance_rate.mean() == pytest.approx(0.7, abs=0.04)
+
+
+@pytest.mark.parametrize("unit", [1e-130, 1e-60, 1e-12, 1e12, 1e60, 1e130])
+@pytest.mark.parametrize("make", [mala, hmc, random_walk])
+def test_adaptation_knows_no_unit(make, unit):
+    # The chain in another unit is the same chain: where the search begins may cost a few steps, and no more.
+    settings = {"leapfrog_steps": 3} if make is hmc else {}
+    power = 2 if make is mala else 1  # a step of Langevin dynamics is in units of the square
+    pair = (lambda x: -0.5 * np.sum((x / unit) ** 2, axis=1), lambda x: -(x / unit) / unit)
+    kernel, position = adapt(
+        make(pair, **settings), unit * start(200, 4), np.random.default_rng(1), 600, progress=False
+    )
+    _, infos = sample(kernel, position, 50, np.random.default_rng(2), progress=False)
+    assert infos.acceptance_rate.mean() == pytest.approx(kernel.target, abs=0.03)
+    plain = (lambda x: -0.5 * np.sum(x**2, axis=1), lambda x: -x)
+    usual, _ = adapt(make(plain, **settings), start(200, 4), np.random.default_rng(1), 600, progress=False)
+    assert kernel.step_size / unit**power == pytest.approx(usual.step_size, rel=0.1)
+
+
+def test_adaptation_knows_no_offset():
+    rng = np.random.default_rng(1)
+    pair = (lambda x: -0.5 * np.sum((x - 1e8) ** 2, axis=1), lambda x: 1e8 - x)
+    kernel, _ = adapt(mala(pair), 1e8 + start(200, 4), rng, 600, progress=False)
+    usual, _ = adapt(mala(normal), start(200, 4), np.random.default_rng(1), 600, progress=False)
+    assert kernel.step_size == pytest.approx(usual.step_size, rel=0.02)
+
+
+def test_trials_of_step_sizes_take_nothing_from_the_generator():
+    pair = (lambda x: -0.5 * np.sum((x / 1e-30) ** 2, axis=1), lambda x: -x / 1e-60)
+    rng, other = np.random.default_rng(4), np.random.default_rng(4)
+    adapt(random_walk(pair), 1e-30 * start(), rng, 20, progress=False)
+    adapt(random_walk(normal), start(), other, 20, progress=False)
+    assert rng.random() == other.random()
 
 
 def test_sampling_adapts_in_the_warmup_only():
@@ -243,6 +299,24 @@ def test_a_second_ctrl_c_ends_at_once():
     assert signal.getsignal(signal.SIGINT) is handler
 
 
+@pytest.fixture
+def ignored():
+    """A process that ignores Ctrl-C, as one that a shell has started in the background."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    yield
+    assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    signal.signal(signal.SIGINT, before)
+
+
+def test_a_process_that_ignores_ctrl_c_goes_on_ignoring_it(ignored):
+    draws, _ = sample(mala(interrupting(31), 0.5), start(), 50, np.random.default_rng(0), progress=False)
+    full, _ = sample(mala(interrupting(0), 0.5), start(), 50, np.random.default_rng(0), progress=False)
+    np.testing.assert_array_equal(draws, full)
+    kernel, _ = adapt(mala(interrupting(10)), start(), np.random.default_rng(0), 50, progress=False)
+    usual, _ = adapt(mala(interrupting(0)), start(), np.random.default_rng(0), 50, progress=False)
+    assert kernel.step_size == usual.step_size
+
+
 def test_ctrl_c_in_the_warmup_returns_nothing_but_says_so():
     for kernel in (mala(interrupting(10), 0.5), mala(interrupting(10))):
         with pytest.warns(UserWarning, match="after 0 of 50 draws"):
@@ -260,7 +334,7 @@ BAD = [
     ({"warmup": -1}, ValueError, "warmup=-1"),
     ({"warmup": 1.5}, ValueError, "warmup=1.5"),
     ({"rng": 0}, TypeError, "numpy.random.Generator"),
-    ({"position": np.zeros(2)}, ValueError, r"expected \(chains, d\)"),
+    ({"position": np.zeros(2)}, ValueError, r"expected \(n, d\)"),
     ({"kernel": mala(normal)}, ValueError, "warmup=500"),
     ({"temperature": 0.0}, ValueError, "temperature=0"),
     ({"step_size": lambda i: -1.0}, ValueError, "step_size=-1.0"),

@@ -9,6 +9,7 @@ from scipy import stats
 
 from minigen import check, kernels, ops, samplers
 from minigen.samplers import State, exactness, hamiltonian, hmc, langevin, mala, random_walk, ula
+from minigen.samplers.exactness import coordinates_and_log_prob
 
 SEEDS = [0]  # the limits below hold for others too: tried with 0 to 4
 RIGHT, WRONG = 1e-3, 1e-6  # a right kernel's p-value is above the one, a wrong one's below the other
@@ -19,17 +20,17 @@ def curved(x):
     return -0.5 * ops.square(x[:, 0]) - 2.0 * ops.square(x[:, 1] - 0.5 * ops.square(x[:, 0]))
 
 
-def exact_draws(rng, n):
+def exact_draws(n, rng):
     first = rng.standard_normal(n)
     return np.column_stack([first, 0.5 * first**2 + 0.5 * rng.standard_normal(n)])
 
 
 # A model for the tests that need data: theta from N(0, I) in two dimensions, three numbers that depend on it.
-def draw_prior(rng, n):
+def draw_prior(n, rng):
     return rng.standard_normal((n, 2))
 
 
-def draw_data(rng, theta):
+def draw_data(theta, rng):
     mean = np.column_stack([theta, np.tanh(theta[:, 0] - 2.0 * theta[:, 1])])
     return mean + 0.8 * rng.standard_normal(mean.shape)
 
@@ -51,7 +52,7 @@ MAKERS = {
 
 
 def by_ranks(make, rng):
-    return exactness.rank_test(make(curved), exact_draws(rng, 10_000), rng, steps=11, thin=4)
+    return exactness.rank_test(make(curved), exact_draws(10_000, rng), rng, steps=11, thin=4)
 
 
 def by_joint(make, rng):
@@ -83,8 +84,8 @@ def test_exact_kernels_pass(name, seed, test):
 @pytest.mark.parametrize("name", MAKERS)
 def test_at_acceptance_rates_that_tell(name):
     rng = np.random.default_rng(0)
-    for log_prob, draws in ((curved, exact_draws), (posterior(draw_data(rng, draw_prior(rng, 1000))), draw_prior)):
-        _, infos = samplers.sample(MAKERS[name](log_prob), draws(rng, 1000), 30, rng, progress=False)
+    for log_prob, draws in ((curved, exact_draws), (posterior(draw_data(draw_prior(1000, rng), rng)), draw_prior)):
+        _, infos = samplers.sample(MAKERS[name](log_prob), draws(1000, rng), 30, rng, progress=False)
         assert 0.4 < infos.acceptance_rate.mean() < 0.85
 
 
@@ -115,7 +116,7 @@ def noise_without_the_2(patch):
 
 
 def norm_not_squared(patch):
-    def ratio(x, y, h, temperature=1.0, scale=1.0):
+    def ratio(x, y, h, temperature=1.0, scale=1.0, row_dot=None):
         there = np.linalg.norm(y.position - x.position - h * x.grad, axis=1)
         back = np.linalg.norm(x.position - y.position - h * y.grad, axis=1)
         return (there - back) / (4 * h * temperature)
@@ -131,11 +132,11 @@ def drift_of_the_wrong_sign(patch):
 def rejected_states_are_not_repeated(patch):
     step = samplers.Kernel.step
 
-    def until_accepted(kernel, rng, state):
-        new, info = step(kernel, rng, state)
+    def until_accepted(kernel, state, rng):
+        new, info = step(kernel, state, rng)
         waiting = ~info.is_accepted
         for _ in range(5):  # for ever would take as long where next to nothing is accepted
-            other, info = step(kernel, rng, state)
+            other, info = step(kernel, state, rng)
             rows = waiting & info.is_accepted
             new = State(*(np.where(rows.reshape(-1, *(1,) * (b.ndim - 1)), b, a) for a, b in zip(new, other)))
             waiting &= ~rows
@@ -240,7 +241,7 @@ def test_the_log_likelihood_finds_what_coordinates_do_not():
 
     def kernel_given(data):
         kernel = mala(posterior(data), 0.3, compile=False)
-        step = lambda rng, state: (kernel.init(draw_prior(rng, len(state.position))), None)
+        step = lambda state, rng: (kernel.init(draw_prior(len(state.position), rng)), None)
         return SimpleNamespace(init=kernel.init, step=step)
 
     verdict = exactness.simulation_based_calibration(
@@ -251,7 +252,7 @@ def test_the_log_likelihood_finds_what_coordinates_do_not():
 
 def test_p_values_are_uniform():
     def verdict(rng):
-        return exactness.rank_test(MAKERS["mala"](curved), exact_draws(rng, 1000), rng, steps=7, thin=2)
+        return exactness.rank_test(MAKERS["mala"](curved), exact_draws(1000, rng), rng, steps=7, thin=2)
 
     p_values = [verdict(np.random.default_rng(seed)).p_values for seed in range(60)]
     assert stats.kstest(np.ravel(p_values), "uniform").pvalue > 1e-3  # three a run, nearly independent
@@ -272,23 +273,55 @@ def test_uniformity_against_scipy(n, values):
     assert exactness.uniformity(ranks, values) == pytest.approx(expected, rel=1e-9)
 
 
+@pytest.mark.parametrize("n", [40_000, 200_000])
+def test_uniformity_of_many_values(n):
+    # With thousands of bins e^(-chi^2 / 2) is 0 in floats: of right kernels too the p-value was 0.
+    values = n // 10
+    ranks = np.random.default_rng(0).integers(0, values, n)
+    bins = values - (1 - values % 2)
+    edges = np.round(np.linspace(0, values, bins + 1))
+    counts = np.histogram(ranks, edges - 0.5)[0]
+    expected = stats.chisquare(counts, n * np.diff(edges) / values).pvalue
+    assert exactness.uniformity(ranks, values) == pytest.approx(expected, rel=1e-8) and expected > RIGHT
+    worse = np.minimum(ranks, np.random.default_rng(1).integers(0, 5 * values, n))
+    assert exactness.uniformity(worse, values) < WRONG
+    assert exactness.uniformity(np.repeat(np.arange(11), 30), 11) == 1.0
+
+
+@pytest.mark.parametrize("unit", [1e-200, 1e-8, 1e8, 1e150])
+@pytest.mark.parametrize("offset", [0.0, 1e6])
+def test_the_joint_test_knows_neither_unit_nor_offset(unit, offset):
+    # Too small to be squared, a wrong kernel passed: all variances were 0, and with them all z-scores.
+    in_units = lambda position, log_prob: (coordinates_and_log_prob(position, log_prob) + offset) * unit
+
+    def verdict(make, statistics):
+        kernel_given = lambda data: make(posterior(data))
+        settings = {"chains": 2000, "sweeps": 5, "steps": 5, "statistics": statistics}
+        return exactness.joint_test(draw_prior, draw_data, kernel_given, np.random.default_rng(0), **settings)
+
+    wrong = lambda log_prob: ula(log_prob, 0.4, compile=False)
+    assert verdict(wrong, in_units).p_value < WRONG
+    right = verdict(MAKERS["mala"], in_units)
+    np.testing.assert_allclose(right.found, verdict(MAKERS["mala"], coordinates_and_log_prob).found, rtol=1e-6)
+
+
 def test_ties_are_broken_by_chance():
     rng = np.random.default_rng(0)
     coarse = lambda position, log_prob: np.column_stack([position[:, 0] > 0, 0 * log_prob])
-    verdict = exactness.rank_test(MAKERS["mala"](curved), exact_draws(rng, 3000), rng, statistics=coarse)
+    verdict = exactness.rank_test(MAKERS["mala"](curved), exact_draws(3000, rng), rng, statistics=coarse)
     assert verdict.p_value > RIGHT and verdict.found.min() == 0 and verdict.found.max() == 19
 
 
 def test_bad_arguments():
     rng, kernel = np.random.default_rng(0), MAKERS["mala"](curved)
     with pytest.raises(TypeError, match="Generator"):
-        exactness.rank_test(kernel, exact_draws(rng, 50), 0)
+        exactness.rank_test(kernel, exact_draws(50, rng), 0)
     with pytest.raises(ValueError, match="steps=0"):
-        exactness.rank_test(kernel, exact_draws(rng, 50), rng, steps=0)
+        exactness.rank_test(kernel, exact_draws(50, rng), rng, steps=0)
     with pytest.raises(ValueError, match=r"expected \(50, k\)"):
-        exactness.rank_test(kernel, exact_draws(rng, 50), rng, statistics=lambda x, log_prob: log_prob)
+        exactness.rank_test(kernel, exact_draws(50, rng), rng, statistics=lambda x, log_prob: log_prob)
     with pytest.raises(ValueError, match="at least 30"):
-        exactness.rank_test(kernel, exact_draws(rng, 20), rng)
+        exactness.rank_test(kernel, exact_draws(20, rng), rng)
     with pytest.raises(ValueError, match="whole numbers below 5"):
         exactness.uniformity(np.array([5, 1, 2]), 5)
     with pytest.raises(ValueError, match="chains=0"):

@@ -9,7 +9,7 @@ from minigen import ops
 from minigen.samplers import Density, hmc, leapfrog, mala, sample
 from minigen.samplers.hamiltonian import Phase, hmc_log_ratio
 
-normal = Density((lambda x: -0.5 * np.sum(x**2, axis=1), lambda x: -x), "test")
+normal = Density((lambda x: -0.5 * np.sum(x**2, axis=1), lambda x: -x))
 
 
 def skewed(x):
@@ -36,7 +36,7 @@ def test_the_shadow_energy_is_conserved(eps):
 
 @pytest.mark.parametrize("scale", [1.0, np.array([0.5, 2.0, 1.3])], ids=["plain", "scaled"])
 def test_the_way_back_is_the_way_there(scale):
-    density, rng = Density(skewed, "test"), np.random.default_rng(1)
+    density, rng = Density(skewed), np.random.default_rng(1)
     start = phase(density, rng, 40)
     end = leapfrog(density, start, 0.1, 25, scale)
     back = leapfrog(density, end._replace(momentum=-end.momentum), 0.1, 25, scale)
@@ -55,7 +55,7 @@ def test_the_way_back_is_the_way_there(scale):
 
 @pytest.mark.parametrize("scale", [1.0, np.array([0.5, 2.0, 1.3])], ids=["plain", "scaled"])
 def test_volume_is_kept(scale):
-    density, rng, delta = Density(skewed, "test"), np.random.default_rng(2), 1e-5
+    density, rng, delta = Density(skewed), np.random.default_rng(2), 1e-5
     for _ in range(5):
         z = rng.standard_normal(6)
         moved = np.concatenate([z + delta * np.eye(6), z - delta * np.eye(6)])
@@ -68,7 +68,7 @@ def test_volume_is_kept(scale):
 
 
 def test_leapfrog_is_of_second_order():
-    density, rng = Density(skewed, "test"), np.random.default_rng(3)
+    density, rng = Density(skewed), np.random.default_rng(3)
     start = phase(density, rng, 30, spread=0.7)
     exact = leapfrog(density, start, 1 / 2000, 2000).position
     errors = [np.abs(leapfrog(density, start, 1 / n, n).position - exact).max() for n in (20, 40, 80)]
@@ -95,6 +95,18 @@ def test_acceptance_on_the_normal():
     _, infos = sample(kernel, rng.standard_normal((4000, 1)), 20, rng, progress=False)
     rates = infos.acceptance_rate.mean(axis=1)
     assert abs(rates.mean() - 0.5) < 4 * rates.std() / math.sqrt(4000)
+
+
+def test_the_energy_of_large_momenta_loses_no_digits():
+    # Their squares are 1e10 and differ by 1: in float32 that difference was 0 or 1024.
+    rng = np.random.default_rng(7)
+    start = phase(normal, rng, 200)
+    start = start._replace(momentum=(1e5 * np.sign(start.momentum)).astype(np.float32))
+    moved = start.momentum + rng.integers(-3, 4, start.momentum.shape).astype(np.float32) / 128
+    end = start._replace(momentum=moved)
+    wide = [each.momentum.astype(np.float64) for each in (start, end)]
+    expected = 0.5 * (np.sum(wide[0] ** 2, axis=1) - np.sum(wide[1] ** 2, axis=1))
+    np.testing.assert_allclose(hmc_log_ratio(start, end), expected, rtol=1e-6, atol=1e-2)
 
 
 def test_trajectories_that_go_astray_are_divergent():

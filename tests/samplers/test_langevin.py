@@ -8,7 +8,7 @@ from scipy import stats
 
 from minigen import ops
 from minigen.samplers import mala, random_walk, sample, ula
-from minigen.samplers.langevin import mala_log_ratio
+from minigen.samplers.langevin import mala_log_ratio, truncated_mala
 
 
 def normal(x):
@@ -110,3 +110,20 @@ def test_accepted_with_the_probability_that_is_reported():
         new, info = kernel.transition(state, noise, uniform)
         np.testing.assert_array_equal(info.is_accepted, accepted)
         np.testing.assert_array_equal(np.any(new.position != state.position, axis=1), accepted)
+
+
+def test_short_chains_of_training_stay_where_the_density_is_finite():
+    # Beyond 1 log p is +inf, -inf or NaN: such a proposal is rejected, also that of an infinite density.
+    for outside in (np.inf, -np.inf, np.nan):
+        log_prob = lambda x, outside=outside: ops.where(x[:, 0] < 1.0, normal(x), outside)
+        x = np.zeros((500, 2), np.float32)
+        found, share = truncated_mala(log_prob, x, 30, np.asarray(0.3, np.float32), np.random.default_rng(0))
+        assert found[:, 0].max() < 1.0 and 0.3 < share < 0.95
+
+
+def test_short_chains_of_training_come_down_from_where_the_slope_cannot_be_squared():
+    # In float32 the square of 3e19 is infinite; the drift is one of the usual length all the same.
+    log_prob = lambda x: ops.sum(ops.abs(x), axis=1) * -3e19
+    x = np.full((50, 2), 5.0, np.float32)
+    found, _ = truncated_mala(log_prob, x, 100, np.asarray(0.1, np.float32), np.random.default_rng(0))
+    assert np.abs(found).max() < 1.0

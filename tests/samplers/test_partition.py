@@ -9,7 +9,7 @@ from test_chains import interrupting
 from tqdm import tqdm
 
 from minigen import distributions, nn, ops, targets
-from minigen.samplers import hmc, mala, partition, random_walk, ula
+from minigen.samplers import hmc, mala, random_walk, ula
 from minigen.samplers.partition import annealed_importance_sampling, log_Z_on_grid
 from minigen.tape import tensor
 
@@ -77,9 +77,37 @@ def test_grid_of_a_network():
     assert abs(annealed.log_Z - found.log_Z) < 4 * annealed.standard_error
 
 
+@pytest.mark.parametrize("unit", [1e-290, 1e-12, 1e12, 1e290])
+def test_grid_in_any_unit(unit):
+    target = targets.double_well(1)
+    scaled = (lambda x: -target.energy(x / unit), None)
+    found = log_Z_on_grid(scaled, [(-3 * unit, 3 * unit)])
+    assert found.log_Z == pytest.approx(target.log_Z + np.log(unit), abs=1e-10) and found.error < 1e-10
+
+
+@pytest.mark.parametrize("height", [-1e6, -1e3, 1e3, 1e6])
+def test_grid_of_any_height(height):
+    target = targets.ring(5, 2.0, 0.3)
+    found = log_Z_on_grid((lambda x: height - target.energy(x), None), [(-6, 6), (-6, 6)])
+    assert found.log_Z == pytest.approx(height + target.log_Z, abs=1e-13 + 3e-16 * abs(height))
+
+
+@pytest.mark.parametrize(
+    ("bounds", "dtype"),
+    [([(1e8, 1e8 + 1e-6)], np.float64), ([(1e8, 1e8 + 100)], np.float32), ([(0, 1), (2e7, 2e7 + 64)], np.float32)],
+)
+def test_a_grid_finer_than_its_dtype_is_refused(bounds, dtype):
+    # Neighbours would be rounded to the same place, and log Z be that of a staircase.
+    with pytest.raises(ValueError, match=r"cells of .* points, .* apart there, cannot tell from one another"):
+        log_Z_on_grid((lambda x: 0 * x[:, 0], None), bounds, 64, dtype=dtype)
+
+
 def test_bad_grids():
     flat = (lambda x: 0 * x[:, 0], None)
     for bounds in ([(3, -3)], (-3, 3), [(-3, 3)] * 3, [(0, np.inf)], [(0, 1, 2)], 5, [(0, np.nan)]):
+        with pytest.raises(ValueError, match=r"expected \(low, high\) for each axis"):
+            log_Z_on_grid(flat, bounds)
+    for bounds in ([(-1e308, 1e308)], [("a", "b")], [(0, 1), (0, 1, 2)], "ab", None, [(0, 10**400)]):
         with pytest.raises(ValueError, match=r"expected \(low, high\) for each axis"):
             log_Z_on_grid(flat, bounds)
     with pytest.raises(ValueError, match="even"):
@@ -199,6 +227,40 @@ def test_other_bases_and_targets_with_edges():
         assert np.all(np.isfinite(target.energy(found.draws[found.weights > 0])))
 
 
+@pytest.mark.parametrize("base", [targets.double_well(2), targets.banana(0.1, 3.0), targets.funnel(2, 1.0)], ids=str)
+def test_a_target_as_a_base(base):
+    target = targets.double_well(2)
+    settings = {"kernel": random_walk, "rungs": 60, "progress": False}
+    found = annealed_importance_sampling(pair(target), base, 2000, np.random.default_rng(0), **settings)
+    assert abs(found.log_Z - target.log_Z) < 4 * found.standard_error + 1e-12 and found.standard_error < 0.3
+    with pytest.raises(ValueError, match=r"the base .* has no gradient, and mala.*take kernel=random_walk"):
+        annealed_importance_sampling(double_well, base, 50, np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("unit", [1e-100, 1e-9, 1e9, 1e100])
+def test_annealing_in_any_unit(unit):
+    target = targets.double_well(2)
+    log_prob = lambda x: double_well(x * (1 / unit))
+    for kernel in (mala, random_walk):
+        base = distributions.Normal(np.zeros(2), 2.0 * unit)
+        settings = {"kernel": kernel, "rungs": 80, "progress": False}
+        found = annealed_importance_sampling(log_prob, base, 400, np.random.default_rng(0), **settings)
+        assert abs(found.log_Z - 2 * np.log(unit) - target.log_Z) < 4 * found.standard_error < 0.8
+        usual = distributions.Normal(np.zeros(2), 2.0)
+        plain = annealed_importance_sampling(double_well, usual, 400, np.random.default_rng(0), **settings)
+        assert found.effective_draws > 0.8 * plain.effective_draws
+        assert found.acceptance_rate.mean() == pytest.approx(plain.acceptance_rate.mean(), abs=0.03)
+
+
+def test_weights_that_differ_by_more_than_floats_can_say():
+    base, rng = distributions.Normal(np.zeros(1), 1.0), np.random.default_rng(0)
+    for height in (-1e5, 1e5):
+        log_prob = lambda x, height=height: height - 0.5 * ops.square(x[:, 0])
+        found = annealed_importance_sampling(log_prob, base, 50, rng, rungs=10)
+        assert found.log_Z == pytest.approx(height + 0.5 * np.log(2 * np.pi), rel=1e-12)
+        assert found.weights.sum() == pytest.approx(1)
+
+
 def test_the_same_seed_gives_the_same_compiled_or_not():
     log_prob, _, sd = TARGETS["double_well"]
     base = distributions.Normal(np.zeros(2), sd)
@@ -229,6 +291,16 @@ def test_ctrl_c_is_one_clear_error(step_size, after):
     assert signal.getsignal(signal.SIGINT) is handler
 
 
+def test_a_process_that_ignores_ctrl_c_goes_on_ignoring_it():
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        base = distributions.Normal(np.zeros(2), 2.0)
+        found = annealed_importance_sampling(interrupting(12), base, 30, np.random.default_rng(0), progress=False)
+        assert abs(found.log_Z - np.log(2 * np.pi)) < 0.5
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize("step_size", [0.5, None])
 def test_the_bar_comes_to_its_end(step_size, monkeypatch):
     bars = []
@@ -237,7 +309,7 @@ def test_the_bar_comes_to_its_end(step_size, monkeypatch):
         bars.append(tqdm(**{**settings, "disable": settings["disable"] is True, "file": io.StringIO()}))
         return bars[-1]
 
-    monkeypatch.setattr(partition, "tqdm", bar)
+    monkeypatch.setattr("minigen.samplers.progress.tqdm", bar)
     density, base = interrupting(0), distributions.Normal(np.zeros(2), 2.0)
     for progress in (True, False):
         found = annealed_importance_sampling(
@@ -265,7 +337,7 @@ def test_bad_arguments():
         (ValueError, "-inf at all chains", ((lambda x: x[:, 0] - np.inf, zeros), base, 9, rng), {}),
         (ValueError, "at least 2 chains", (double_well, base, 1, rng), {}),
         (ValueError, r"Normal\(np.zeros\(1\), 3.0\)", (double_well, distributions.Normal(0.0, 1.0), 9, rng), {}),
-        (TypeError, "expected a distribution", (double_well, 3.0, 9, rng), {}),
+        (TypeError, "expected a distribution with sample", (double_well, 3.0, 9, rng), {}),
         (TypeError, "numpy.random.Generator", (double_well, base, 9, 0), {}),
         (ValueError, "numbers that rise", (double_well, base, 9, rng), {"rungs": [0.5, 0.2, 1]}),
         (ValueError, "numbers that rise", (double_well, base, 9, rng), {"rungs": [0.5, 0.9]}),

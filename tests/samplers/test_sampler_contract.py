@@ -1,6 +1,8 @@
 """What every kernel promises, whichever it is; one test for each promise walks all of them."""
 
+import sys
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 
 import numpy as np
@@ -10,7 +12,7 @@ import minigen
 from minigen import nn, ops, samplers
 from minigen.samplers import State, Tempering, from_energy, hmc, mala, random_walk, sample, ula
 
-compile = import_module("minigen.compile")  # the module; `minigen.compile` is its function
+compile = import_module("minigen.compile.step")  # the module, beside the function `minigen.compile`
 KERNELS = {
     "ula": lambda log_prob, **settings: ula(log_prob, **{"step_size": 0.1, **settings}),
     "mala": lambda log_prob, **settings: mala(log_prob, **{"step_size": 0.4, **settings}),
@@ -51,7 +53,7 @@ def run(kernel, position, steps=30, seed=3):
     rng, state = np.random.default_rng(seed), kernel.init(position)
     positions, infos = [], []
     for _ in range(steps):
-        state, info = kernel.step(rng, state)
+        state, info = kernel.step(state, rng)
         positions.append(state.position)
         infos.append(info)
     return np.array(positions), infos
@@ -64,7 +66,7 @@ def test_states_and_infos(name, dtype):
     state = kernel.init(start(dtype))
     for _ in range(12):
         before = [None if array is None else array.copy() for array in state[:3]]
-        new, info = kernel.step(rng, state)
+        new, info = kernel.step(state, rng)
         for array, copy in zip(state[:3], before):  # a step leaves its argument alone
             assert array is None or np.array_equal(array, copy)
         state = new
@@ -236,10 +238,10 @@ def test_bad_settings(name, settings, message):
 
 
 BAD_STARTS = [
-    (np.zeros(3), ValueError, r"shape \(3,\); expected \(chains, d\)"),
-    (np.zeros((2, 3, 4)), ValueError, r"expected \(chains, d\)"),
-    (np.zeros((0, 3)), ValueError, r"expected \(chains, d\)"),
-    (np.array([[0.0, 0, 0], [0, np.nan, 0]]), ValueError, "chain 1"),
+    (np.zeros(3), ValueError, r"position of shape \(3,\); expected \(n, d\): write position\[:, None\]"),
+    (np.zeros((2, 3, 4)), ValueError, r"shape \(2, 3, 4\); expected \(n, d\)"),
+    (np.zeros((0, 3)), ValueError, r"shape \(0, 3\); expected at least one row"),
+    (np.array([[0.0, 0, 0], [0, np.nan, 0]]), ValueError, r"1 value\(s\) that are NaN or infinite in position"),
     (np.array([["a", "b", "c"]]), TypeError, "real numbers"),
     ([[0.0, 1.0], [2.0]], TypeError, "unequal"),
 ]
@@ -277,9 +279,9 @@ BAD_DENSITIES = [
     ((lambda x: x[:, 0] + 1j, lambda x: x), TypeError, "log_prob gave complex numbers"),
     ((lambda x: None, lambda x: x), ValueError, r"log_prob gave shape \(\)"),
     ((lambda x: x.sum(1), None), ValueError, "needs the gradient"),
-    ((lambda x: x.sum(1),), TypeError, "pair of functions"),
-    ("x**2", TypeError, "expected a function"),
-    (None, TypeError, "expected a function"),
+    ((lambda x: x.sum(1),), TypeError, "pair of NumPy functions"),
+    ("x**2", TypeError, "expected a function of tensors"),
+    (None, TypeError, "expected a function of tensors"),
 ]
 
 
@@ -312,18 +314,98 @@ def test_equal_infinities_are_no_wrong_replay():
 def test_randomness_is_handed_in(name):
     kernel = KERNELS[name](log_prob)
     with pytest.raises(TypeError, match=r"numpy\.random\.Generator"):
-        kernel.step(0, kernel.init(start()))
+        kernel.step(kernel.init(start()), 0)
 
 
-def test_positions_become_float32_unless_they_are_float64_arrays():
-    kernel = mala(log_prob, 0.1)
-    assert kernel.init([[0.0, 1.0, 2.0]]).position.dtype == np.float32
-    assert kernel.init(np.zeros((2, 3), int)).position.dtype == np.float32
-    assert kernel.init(minigen.tensor(np.zeros((2, 3)))).position.dtype in (np.float32, np.float64)
+def pandas_table(values, dtype):
+    return pytest.importorskip("pandas").DataFrame(values).astype(dtype)
+
+
+ROWS = [[0.0, 1.0, 2.0], [3.0, 4.0, 5.0]]
+AS_GIVEN = {
+    "list": (lambda: ROWS, np.float64),
+    "tuples of whole numbers": (lambda: ((0, 1, 2), (3, 4, 5)), np.float64),
+    "mixed": (lambda: [[0, True, 2.0], [np.float32(3), np.int8(4), 5]], np.float64),
+    "list of arrays": (lambda: [np.arange(3.0), np.arange(3.0, 6.0)], np.float64),
+    "list of float32": (lambda: [np.arange(3, dtype="f4"), np.arange(3, 6, dtype="f4")], np.float32),
+    **{name: (lambda name=name: np.array(ROWS, name), np.float64) for name in ("u1", "i2", "i4", "i8", "f8", ">f8")},
+    **{name: (lambda name=name: np.array(ROWS, name), np.float32) for name in ("f2", "f4", ">f4")},
+    "bool": (lambda: np.eye(2, 3, dtype=bool), np.float64),
+    "objects": (lambda: np.array(ROWS, object), np.float64),
+    "tensor": (lambda: minigen.tensor(np.array(ROWS)), np.float64),
+    "float32 tensor": (lambda: minigen.tensor(np.array(ROWS, np.float32)), np.float32),
+    "table": (lambda: pandas_table(ROWS, "float64"), np.float64),
+    "float32 table": (lambda: pandas_table(ROWS, "float32"), np.float32),
+    "table of integers": (lambda: pandas_table(ROWS, "int16"), np.float64),
+    "nullable table": (lambda: pandas_table(ROWS, "Int64"), np.float64),
+}
+
+
+@pytest.mark.parametrize("kind", AS_GIVEN)
+def test_positions_keep_their_dtype_of_floats_and_all_else_becomes_float64(kind):
+    make, dtype = AS_GIVEN[kind]
+    state = mala(log_prob, 0.1).init(make())
+    assert state.position.dtype == state.log_prob.dtype == state.grad.dtype == dtype
+    np.testing.assert_array_equal(state.position, np.eye(2, 3) if kind == "bool" else ROWS)
+
+
+@pytest.mark.parametrize("given", [[[1e8]] * 4, [[10**8]] * 4, np.full((4, 1), 10**8), ((np.int64(10**8),),) * 4])
+def test_no_digit_is_lost_by_the_container(given):
+    # In float32 the numbers about 1e8 are 8 apart: a chain with steps of 1 stands still, and accepts everything.
+    def far(x):
+        return ops.square(x[:, 0] - 1e8) * -0.5
+
+    settings = {"n": 500, "rng": np.random.default_rng(0), "progress": False}
+    draws, infos = sample(random_walk(far, 1.0), given, **settings)
+    settings["rng"] = np.random.default_rng(0)
+    np.testing.assert_array_equal(draws, sample(random_walk(far, 1.0), np.full((4, 1), 1e8), **settings)[0])
+    assert draws.std() == pytest.approx(1, abs=0.2) and infos.acceptance_rate.mean() == pytest.approx(0.705, abs=0.05)
+    assert random_walk(far, 1.0).init([[2**24 + 1]]).position[0, 0] == 2**24 + 1
+
+
+@pytest.mark.parametrize("compile", [True, False])
+@every_kernel
+def test_lists_have_the_dtype_of_the_weights(name, compile):
+    given = [[0, 1, 2.5], [1.5, 2, 0]]
+    for net, dtype in ((nn.MLP((3, 8, 1), "silu", rng=np.random.default_rng(0)), np.float32),):
+        kernel = KERNELS[name](from_energy(net), compile=compile)
+        expected, _ = run(KERNELS[name](from_energy(net), compile=compile), np.array(given, dtype))
+        found, _ = run(kernel, given)
+        assert found.dtype == dtype
+        np.testing.assert_array_equal(found, expected)
+    centre = minigen.tensor(CENTRE)  # float64, beside a list of float32
+    kernel = KERNELS[name](lambda x: -ops.sum(ops.square(x - centre), axis=1), compile=compile)
+    assert kernel.init(list(np.array(given, np.float32))).position.dtype == np.float64
+    with pytest.raises(ValueError, match="NaN or infinite in position"):
+        KERNELS[name](from_energy(net), compile=compile).init([[1e300, 0.0, 0.0]])  # which no float32 can hold
+
+
+def test_positions_are_copied():
     given = start()
-    state = kernel.init(given)
+    state = mala(log_prob, 0.1).init(given)
     given[:] = 0
     np.testing.assert_array_equal(state.position, start())
+
+
+@every_kernel
+def test_threads_sample_as_one_after_the_other(name):
+    # Two kernels in two threads, and one kernel that two threads share, whose density is one recording.
+    starts, shared = [start(np.float32), start(np.float32) + 1], KERNELS[name](log_prob)
+
+    def both(kernel_of, map):
+        draw = lambda i: sample(kernel_of(), starts[i], 300, np.random.default_rng(i), progress=False)[0]
+        return list(map(draw, range(2)))
+
+    expected = both(lambda: KERNELS[name](log_prob), map)
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(2) as pool:
+            for kernel_of in (lambda: KERNELS[name](log_prob), lambda: shared):
+                for found, right in zip(both(kernel_of, pool.map), expected):
+                    np.testing.assert_array_equal(found, right)
+    finally:
+        sys.setswitchinterval(before)
 
 
 def test_a_density_that_cannot_be_recorded_runs_as_it_is(monkeypatch):
@@ -348,12 +430,45 @@ def test_check_gradient():
                 samplers.check_gradient((PAIR[0], wrong), start(dtype), rng)
 
 
+@pytest.mark.parametrize("unit", [1e-200, 1e-8, 1.0, 1e8, 1e150])
+@pytest.mark.parametrize("offset", [0.0, 1.0, 1e8])
+@pytest.mark.parametrize("kind", ["tensors", "pair"])
+def test_check_gradient_knows_neither_unit_nor_offset(kind, unit, offset):
+    # Wrong by a fifth, or not at all, where a step of fixed size is far too large or below the last digit.
+    rng = np.random.default_rng(0)
+    position = unit * (start(chains=20) + offset)
+    standard = lambda x: x / unit - offset
+    right = (lambda x: PAIR[0](standard(x)), lambda x: PAIR[1](standard(x)) / unit)
+    density = right if kind == "pair" else lambda x: log_prob(x * (1 / unit) - offset)
+    samplers.check_gradient(density, position, rng)
+    for factor in (1.2, -1.0, 0.0):
+        wrong = (right[0], lambda x, factor=factor: factor * right[1](x))
+        with pytest.raises(minigen.check.GradientError, match="does not match"):
+            samplers.check_gradient(wrong, position, rng)
+
+
+def test_check_gradient_says_where_nothing_can_be_told():
+    pair = (lambda x: -0.5 * (x[:, 0] - np.float32(1e8)) ** 2, lambda x: np.float32(1e8) - x)
+    position = (1e8 + np.random.default_rng(0).standard_normal((9, 1))).astype(np.float32) + np.float32(16)
+    with pytest.raises(minigen.check.GradientError, match="too coarse in float32 to tell its slope at any of the 9"):
+        samplers.check_gradient(pair, position, np.random.default_rng(0))
+
+
+def test_check_gradient_at_the_top_and_where_it_is_flat():
+    rng = np.random.default_rng(0)
+    samplers.check_gradient(lambda x: -0.5 * ops.sum(ops.square(x), axis=1), np.zeros((3, 2)), rng)
+    samplers.check_gradient((lambda x: np.zeros(len(x)), np.zeros_like), start(), rng)
+    samplers.check_gradient((lambda x: np.full(len(x), 1e9), np.zeros_like), start(), rng)
+    with pytest.raises(minigen.check.GradientError):
+        samplers.check_gradient((lambda x: np.zeros(len(x)), np.ones_like), start(), rng)
+
+
 def test_a_kernel_says_what_it_is():
     kernel = mala(log_prob)
     assert repr(kernel) == "mala(step_size=to be adapted, temperature=1)"
     assert repr(kernel.replace(step_size=0.25)) == "mala(step_size=0.25, temperature=1)"
     with pytest.raises(ValueError, match="no step_size yet"):
-        kernel.step(np.random.default_rng(0), kernel.init(start()))
+        kernel.step(kernel.init(start()), np.random.default_rng(0))
     with pytest.raises(ValueError, match="ula"):
         ula(log_prob, None)
     assert isinstance(kernel.init(start()), State)

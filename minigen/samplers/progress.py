@@ -1,0 +1,10 @@
+"""The bar that a terminal shows while chains run."""
+
+from __future__ import annotations
+
+from tqdm import tqdm
+
+
+def progress_bar(label: str, steps: int, progress: bool) -> tqdm:
+    """A bar of so many steps, which shows on a terminal alone; none without `progress`."""
+    return tqdm(total=steps, desc=label, disable=None if progress else True, leave=False, mininterval=0.2)
