@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import minigen
-from minigen import models
+from minigen import distributions, models
 from minigen._support.settings import ArrayKind, Kind
 
 NAN, INF = float("nan"), float("inf")
@@ -76,7 +76,12 @@ def declared_things():
 
 
 # Of kinds that a list of common values has none of.
-EXAMPLES = {"regressor": models.Regressor()}
+EXAMPLES = {
+    "regressor": models.Regressor(),
+    "draws": np.arange(12.0).reshape(2, 6),
+    "base": distributions.Normal(np.zeros(2), 3.0),
+    "bounds": [(-3.0, 3.0)],
+}
 
 THINGS = declared_things()
 CASES = [(where, argument) for where, (_, kinds, _) in THINGS.items() for argument in kinds]

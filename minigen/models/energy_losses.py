@@ -1,4 +1,4 @@
-"""How an energy learns without its partition function: what each way minimises, and the chains it needs.
+"""How an energy learns without its partition function: what each way minimises.
 
 An `energy` is a module, or any function of tensors, from points (n, d) to numbers (n,) or (n, 1), and p(x) is
 exp(-energy(x)) / Z. Losses are means over the examples of the batch, and are minimised.

@@ -36,7 +36,8 @@ def as_draws(draws: Any, name: str, caller: str) -> np.ndarray:
         )
     if x.shape[1] < FEWEST_DRAWS:
         raise ValueError(
-            f"{caller} got {x.shape[1]} draws in each of {len(x)} chains; at least {FEWEST_DRAWS} are needed"
+            f"{caller} got {name} of shape {x.shape}, {x.shape[1]} in each of {len(x)} chains; expected at least "
+            f"{FEWEST_DRAWS}"
         )
     bad = np.argwhere(~np.isfinite(x))
     if len(bad):

@@ -212,16 +212,13 @@ Base = Annotated[
         error=TypeError,
     ),
 ]
-Chains = Annotated[
-    int, Kind("at least 2 chains, because a standard error needs as many", lambda n: is_whole(n, 2), int)
-]
 
 
 @checked
 def annealed_importance_sampling(
     log_prob: LogProb,
     base: Base,
-    n: Chains,
+    n: Count,
     rng: Rng,
     *,
     kernel: Callable[[LogProb], Kernel] = mala,
@@ -259,6 +256,10 @@ def annealed_importance_sampling(
 
     Neal (2001), "Annealed importance sampling", Statistics and Computing 11, 125, equations 3 to 11.
     """
+    if n < 2:
+        raise ValueError(
+            "annealed_importance_sampling() got n=1; expected at least 2 chains, because a standard error needs as many"
+        )
     ladder = rungs if isinstance(rungs, list) else [(k / rungs) ** 2 for k in range(1, rungs + 1)]
     path = _Path(base, log_prob, compile)
     mover = _mover(kernel, path)

@@ -145,7 +145,7 @@ def test_a_chain_that_begins_on_a_steep_slope_comes_down():
     kernel = mala(lambda x: ops.negative(energy(x)), 0.05)
     state = kernel.init(x)
     for _ in range(20):
-        state, _ = kernel.step(rng(), state)
+        state, _ = kernel.step(state, rng())
     assert (state.position == 30).all()
 
 

@@ -326,7 +326,7 @@ BAD = {
     "inf": (np.where(np.arange(80).reshape(2, 20, 2) > 77, np.inf, 1.0), "2 of 80 .*chain 1, draw 19, coordinate 0"),
     "one chain without its axis": (np.zeros(50), r"draws\[None\]"),
     "four axes": (np.zeros((2, 8, 2, 2)), r"\(2, 8, 2, 2\)"),
-    "few": (np.zeros((9, 3, 2)), "3 draws in each of 9 chains; at least 4"),
+    "few": (np.zeros((9, 3, 2)), "3 in each of 9 chains; expected at least 4"),
     "none": (np.zeros((0, 10, 2)), r"\(0, 10, 2\)"),
     "words": (np.full((2, 10), "a"), "expected real numbers"),
 }
