@@ -25,6 +25,8 @@ from ..watching import shown
 from .density import Density, LogProb
 from .kernel import Kernel, Scale, State
 
+SMALL = 2.0**-32  # gradients times this can be squared in float32
+
 
 @checked
 def ula(
@@ -126,7 +128,7 @@ def log_proposal_ratio(
     In the difference of the two squares |y - x|^2 / (4 h T) cancels. Without it, and with the gradients g_x and g_y,
     what remains is -(g_x + g_y) . (y - x + (h / 2) (g_y - g_x)) / (2 T). `row_dot` is the inner product of rows.
     """
-    moved = y.position - x.position + step_size * scale**2 / 2 * (y.grad - x.grad)
+    moved = y.position - x.position + scale**2 / 2 * step_size * (y.grad - x.grad)
     return row_dot(x.grad + y.grad, moved) / (-2 * temperature)
 
 
@@ -170,9 +172,10 @@ def _truncated_state(log_prob: Callable, position: np.ndarray, longest: np.ndarr
     point = tensor(position, requires_grad=True)
     values = log_prob(point)
     values = values if values.ndim == 1 else ops.reshape(values, (-1,))
-    gradient = ops.clip(grad(ops.sum(values), point).data, -1e15, 1e15)  # squares are finite in float32
-    norm = ops.sqrt(_recorded_row_dot(gradient, gradient, keepdims=True))
-    return State(position, values.data, gradient * ops.minimum(longest / ops.maximum(norm, 1e-30), 1.0))
+    gradient = grad(ops.sum(values), point).data
+    small = gradient * SMALL
+    norm = ops.sqrt(_recorded_row_dot(small, small, keepdims=True))
+    return State(position, values.data, gradient * ops.minimum(longest * SMALL / ops.maximum(norm, 1e-30), 1.0))
 
 
 def _recorded_row_dot(a: np.ndarray, b: np.ndarray, keepdims: bool = False) -> np.ndarray:
