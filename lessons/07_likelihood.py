@@ -219,7 +219,7 @@ there = lambda shift: lambda n: rng.standard_normal((n, 20)) + shift / np.sqrt(2
 (value, _), exact = learned_js(there(0), there(2), 20), curves[20, 1]
 lesson.claim(f"critic in 20 dimensions: JS {value:.3f}, true {exact:.3f} (within 10 %)", abs(value / exact - 1) < 0.1)
 unit = lambda x: (x - forward[0]) / forward[1]  # size 1 suits a network, and JS is the same in any unit
-value, network = learned_js(lambda n: unit(mixed.sample(rng, n)), lambda n: unit(one.sample(rng, n)), 1)
+value, network = learned_js(lambda n: unit(mixed.sample(n, rng)), lambda n: unit(one.sample(n, rng)), 1)
 with no_grad():
     guess = ops.sigmoid(network(unit(T)[:, None].astype(np.float32))).data[:, 0]
 exact, m, off = js(p, wide, h), (p + wide) / 2, h * np.sum(np.abs((p + wide) * guess - p)) / 2

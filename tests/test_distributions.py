@@ -1,6 +1,7 @@
 """Densities, draws, entropies and divergences against SciPy, against quadrature, and closed forms against draws."""
 
 import math
+from decimal import Decimal, getcontext
 
 import numpy as np
 import pytest
@@ -86,8 +87,8 @@ def test_a_batch_of_multivariate_normals_is_each_of_them():
         np.testing.assert_allclose(shared.log_prob(x)[:, i], MultivariateNormal(means[i], FACTOR).log_prob(x[:, i]))
         expected = kl_divergence(one, MultivariateNormal(means[i], FACTOR)).value
         np.testing.assert_allclose(kl_divergence(batch, shared).value[i], expected, rtol=1e-9)
-    draws = batch.sample(rng(8), 20000)
-    assert draws.shape == (20000, 4, 3) and shared.sample(rng(8), (2, 5)).shape == (2, 5, 4, 3)
+    draws = batch.sample(20000, rng(8))
+    assert draws.shape == (20000, 4, 3) and shared.sample((2, 5), rng(8)).shape == (2, 5, 4, 3)
     for i in range(4):
         covariance = factors[i] @ factors[i].T
         np.testing.assert_allclose(np.cov(draws[:, i].T), covariance, atol=0.05 * np.max(covariance))
@@ -101,14 +102,14 @@ def test_categorical_against_scipy():
     x = rng(10).integers(0, 4, (6, 5))
     expected = np.log(special.softmax(logits, axis=1))[np.arange(5), x]
     np.testing.assert_allclose(Categorical(logits).log_prob(x), expected, rtol=1e-12)
-    assert Categorical(logits).sample(rng(), (6,)).shape == (6, 5)
+    assert Categorical(logits).sample((6,), rng()).shape == (6, 5)
 
 
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("name", ["normal", "laplace", "uniform"])
 def test_draws_follow_scipys_distribution_functions(name, seed):
     p, reference = DIAGONAL[name]
-    x = p.sample(rng(seed), 20000)
+    x = p.sample(20000, rng(seed))
     assert x.shape == (20000, 3) and x.dtype == np.float64
     for j in range(3):
         cdf = lambda values, j=j: reference.cdf(np.stack([values] * 3, 1))[:, j]
@@ -121,11 +122,11 @@ def test_draws_follow_scipys_distribution_functions(name, seed):
 @pytest.mark.parametrize("seed", range(3))
 def test_discrete_draws_have_their_frequencies(seed):
     n = 20000
-    x = Bernoulli(LOGITS).sample(rng(seed), n)
+    x = Bernoulli(LOGITS).sample(n, rng(seed))
     p = special.expit(LOGITS)
     assert set(np.unique(x)) == {0.0, 1.0}
     assert np.all(np.abs(x.mean(0) - p) < 4.5 * np.sqrt(p * (1 - p) / n))
-    classes = Categorical(LOGITS).sample(rng(seed), n)
+    classes = Categorical(LOGITS).sample(n, rng(seed))
     assert stats.chisquare(np.bincount(classes, minlength=3), n * special.softmax(LOGITS)).pvalue > 1e-4
 
 
@@ -141,13 +142,13 @@ def test_a_class_of_probability_zero_is_never_drawn():
     top = Highest(np.random.PCG64(0))
     for seed in range(100):
         logits = np.append(rng(seed).standard_normal(20), -2000.0)
-        assert Categorical(logits).sample(top) < 20
+        assert Categorical(logits).sample((), top) < 20
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_multivariate_draws_have_their_mean_and_covariance(seed):
     n = 20000
-    x = MultivariateNormal(MEAN, FACTOR).sample(rng(seed), n)
+    x = MultivariateNormal(MEAN, FACTOR).sample(n, rng(seed))
     assert np.all(np.abs(x.mean(0) - MEAN) < 4.5 * np.sqrt(np.diag(COVARIANCE) / n))
     # Whitened by the truth, they are N(0, I): the Mahalanobis distance follows chi^2.
     distance = np.einsum("ni,ij,nj->n", x - MEAN, np.linalg.inv(COVARIANCE), x - MEAN)
@@ -177,7 +178,7 @@ def test_mixture_against_scipy_and_quadrature():
     assert p.var == pytest.approx(integral(lambda x: (x - mean) ** 2 * density(x)), rel=1e-8)
     cdf = lambda x: sum(w * stats.norm(m, s).cdf(x) for w, m, s in COMPONENTS)
     for seed in range(3):
-        assert stats.kstest(p.sample(rng(seed), 20000), cdf).pvalue > 1e-4
+        assert stats.kstest(p.sample(20000, rng(seed)), cdf).pvalue > 1e-4
 
 
 def test_mixture_of_points_with_several_numbers():
@@ -186,7 +187,7 @@ def test_mixture_of_points_with_several_numbers():
     log_terms = [stats.norm(MEAN, SD).logpdf(x).sum(1), stats.multivariate_normal(-MEAN, COVARIANCE).logpdf(x)]
     expected = special.logsumexp(log_terms, b=[[0.25], [0.75]], axis=0)
     np.testing.assert_allclose(p.log_prob(x), expected, rtol=1e-11)
-    draws = p.sample(rng(13), 40000)
+    draws = p.sample(40000, rng(13))
     assert draws.shape == (40000, 3)
     assert np.all(np.abs(draws.mean(0) - p.mean) < 4.5 * np.sqrt(p.var / 40000))
     np.testing.assert_allclose(draws.var(0), p.var, rtol=0.04)
@@ -233,11 +234,11 @@ ENTROPIES = {
     "multivariate": (lambda a: MultivariateNormal(MEAN, lower(a)).entropy(), FACTOR),
 }
 DRAWS = {
-    "normal": (lambda m, s: Normal(m, s).sample(rng(15), 5), MEAN, SD),
-    "laplace": (lambda m, s: Laplace(m, s).sample(rng(15), 5), MEAN, SD),
-    "uniform": (lambda low, high: Uniform(low, high).sample(rng(15), 5), MEAN, HIGH),
-    "multivariate": (lambda m, a: MultivariateNormal(m, lower(a)).sample(rng(15), (5, 2)), MEAN, FACTOR),
-    "mixture": (lambda m, s: Mixture([Normal(m, s), Laplace(s, s)]).sample(rng(15), 5), MEAN, SD),
+    "normal": (lambda m, s: Normal(m, s).sample(5, rng(15)), MEAN, SD),
+    "laplace": (lambda m, s: Laplace(m, s).sample(5, rng(15)), MEAN, SD),
+    "uniform": (lambda low, high: Uniform(low, high).sample(5, rng(15)), MEAN, HIGH),
+    "multivariate": (lambda m, a: MultivariateNormal(m, lower(a)).sample((5, 2), rng(15)), MEAN, FACTOR),
+    "mixture": (lambda m, s: Mixture([Normal(m, s), Laplace(s, s)]).sample(5, rng(15)), MEAN, SD),
 }
 OTHER = (MEAN[::-1] / 2, SD[::-1] * 1.5)
 KLS = {
@@ -267,7 +268,7 @@ def test_gradients_through_draws_tell_the_parameters():
     """E[x^2] = mean^2 + sd^2, so its gradients are 2 mean and 2 sd, within the error of the draws."""
     m, s = (minigen.tensor(a, requires_grad=True) for a in (MEAN, SD))
     n = 100_000
-    x = Normal(m, s).sample(rng(17), n)
+    x = Normal(m, s).sample(n, rng(17))
     by_mean, by_sd = minigen.grad(ops.sum(ops.square(x)) / n, [m, s])
     assert np.all(np.abs(by_mean.data - 2 * MEAN) < 4.5 * 2 * SD / math.sqrt(n))
     # 2 (m + s eps) eps has variance 4 (m^2 + 2 s^2).
@@ -293,7 +294,7 @@ def test_closed_forms_against_draws(name):
     assert closed.standard_error == 0 and closed.value > 0.01
     assert kl_divergence(p, p).value == pytest.approx(0, abs=1e-12)
     for seed in range(3):
-        x = p.sample(rng(seed), 20000)
+        x = p.sample(20000, rng(seed))
         ratio = p.log_prob(x) - q.log_prob(x)
         error = ratio.std() / math.sqrt(len(ratio))
         assert abs(ratio.mean() - closed.value) < 4.5 * error + 1e-12
@@ -332,10 +333,10 @@ def test_extreme_parameters_stay_finite():
         np.testing.assert_allclose(p.log_prob(zeros), -2030, rtol=1e-6)
         assert p.entropy() == pytest.approx(stats.bernoulli(special.expit(-30)).entropy(), rel=1e-5)
         assert kl_divergence(p, Bernoulli(-logits)).value == pytest.approx(2030, rel=1e-6)
-        np.testing.assert_array_equal(p.sample(rng(), 1000)[:, :2], np.tile([1, 0], (1000, 1)))
+        np.testing.assert_array_equal(p.sample(1000, rng())[:, :2], np.tile([1, 0], (1000, 1)))
         c = Categorical(logits)
         np.testing.assert_allclose(c.log_prob([0, 1, 2]), [0, -2000, -970], atol=1e-30)
-        assert c.entropy() == 0 and np.all(c.sample(rng(), 1000) == 0)
+        assert c.entropy() == 0 and np.all(c.sample(1000, rng()) == 0)
         assert kl_divergence(c, Categorical(-logits)).value == pytest.approx(2000)
         narrow = np.full(3, 1e-15, dtype)  # a variance of 1e-30
         mean = np.array([1.0, 0.0, -2.0], dtype)
@@ -344,7 +345,7 @@ def test_extreme_parameters_stay_finite():
             np.testing.assert_allclose(q.log_prob(mean), q.log_prob(q.mean), rtol=1e-6)
             assert np.all(np.isfinite(q.log_prob(mean + np.array([1e-6, 0, 0], dtype))))
             assert kl_divergence(q, q).value == pytest.approx(0, abs=1e-4)
-            assert np.all(np.isfinite(q.sample(rng(20), 10)))
+            assert np.all(np.isfinite(q.sample(10, rng(20))))
     assert Normal(0.0, 1e-15).log_prob(np.zeros(1)) == pytest.approx(stats.norm(0, 1e-15).logpdf(0))
 
 
@@ -369,20 +370,20 @@ def test_infinite_points_have_no_density_and_nan_is_named():
 def test_shapes_and_dtypes():
     r = rng(21)
     assert Normal(0.0, 1.0).event_shape == () and Normal(MEAN, 1.0).event_shape == (3,)
-    assert Normal(X, SD).batch_shape == (4,) and Normal(X, SD).sample(r).shape == (4, 3)
+    assert Normal(X, SD).batch_shape == (4,) and Normal(X, SD).sample((), r).shape == (4, 3)
     assert Normal(0.0, 1.0).log_prob(X).shape == (4, 3) and Normal(MEAN, 1.0).log_prob(X).shape == (4,)
     # One SD for three features counts three times.
     assert Normal(MEAN, 2.0).entropy() == pytest.approx(Normal(MEAN, np.full(3, 2.0)).entropy(), rel=1e-12)
     for p in (Normal(MEAN, 2.0), MultivariateNormal(MEAN, FACTOR), Bernoulli(LOGITS), Mixture([Normal(MEAN, SD)])):
-        assert p.sample(r, 0).shape == (0, 3) and p.log_prob(np.empty((0, 3))).shape == (0,)
-        assert p.sample(r, 1).shape == (1, 3) and p.sample(r).shape == (3,)
+        assert p.sample(0, r).shape == (0, 3) and p.log_prob(np.empty((0, 3))).shape == (0,)
+        assert p.sample(1, r).shape == (1, 3) and p.sample((), r).shape == (3,)
     assert Categorical(LOGITS).log_prob(np.empty(0, int)).shape == (0,)
     for p in (Normal(0, 1), Laplace(0.0, 0.1), Uniform(0.0, 0.3), Bernoulli(0.5)):
-        assert p.sample(r, (2, 3)).dtype == np.float32
+        assert p.sample((2, 3), r).dtype == np.float32
         assert p.log_prob(np.ones(4, np.float32)).dtype == np.float32
         assert p.log_prob(np.ones(4)).dtype == np.float64
     t = minigen.tensor([0.1, 0.2, 0.3])
-    draws = Normal(t, SD).sample(r, 2)
+    draws = Normal(t, SD).sample(2, r)
     assert type(draws) is minigen.Tensor and draws.dtype == np.float32
     assert Normal(t, 1.0).log_prob(X).dtype == np.float32
 
@@ -394,7 +395,7 @@ def test_a_factor_on_the_tape_gets_no_gradient_above_its_diagonal():
         p.log_prob(X)
     gradient = minigen.grad(ops.mean(p.log_prob(X)), factor).data
     np.testing.assert_array_equal(np.triu(gradient, 1), 0)
-    by_draws = minigen.grad(ops.sum(p.sample(rng(23), 3)), factor).data
+    by_draws = minigen.grad(ops.sum(p.sample(3, rng(23))), factor).data
     np.testing.assert_array_equal(np.triu(by_draws, 1), 0)
     assert np.all(by_draws[np.tril_indices(3)] != 0)
     # d/dL of the mean log-density: L^-T (S - I) with S the scatter of the whitened points, below the diagonal.
@@ -411,11 +412,11 @@ def test_a_compiled_step_draws_and_checks_anew():
         p = Normal(mean, ops.exp(mean))
         q = Mixture([p, Laplace(mean, 1.0), MultivariateNormal(mean, np.eye(3, dtype=np.float32))], logits=mean)
         loss = (
-            ops.mean(q.log_prob(ops.concatenate([x, p.sample(r, 4)])))
+            ops.mean(q.log_prob(ops.concatenate([x, p.sample(4, r)])))
             + kl_divergence(p, Normal(0.0, 1.0 + 0 * x[0])).value
         )
         loss = loss + ops.mean(Bernoulli(mean).log_prob(bits)) + ops.mean(Categorical(mean).log_prob(classes))
-        return loss, minigen.grad(loss, mean), q.sample(r, 5), Categorical(mean).sample(r, 5)
+        return loss, minigen.grad(loss, mean), q.sample(5, r), Categorical(mean).sample(5, r)
 
     compiled = minigen.compile(step, check=True)
     for seed in range(3):
@@ -435,9 +436,9 @@ MISTAKES = [
     (lambda: Normal(minigen.tensor(MEAN), minigen.tensor([1.0, 1.0, 1.0])), TypeError, ["float32 and float64"]),
     (lambda: Normal(MEAN, SD).log_prob(np.ones((5, 1))), ValueError, ["(5, 1)", "(..., 3)"]),
     (lambda: Normal(X, SD).log_prob(np.ones((5, 3))), ValueError, ["(5,) and (4,)"]),
-    (lambda: Normal(MEAN, SD).sample(0, 4), TypeError, ["Generator", "default_rng"]),
-    (lambda: Normal(MEAN, SD).sample(rng(), -1), ValueError, ["shape=-1", "number of draws"]),
-    (lambda: Normal(MEAN, SD).sample(rng(), 2.5), ValueError, ["shape=2.5"]),
+    (lambda: Normal(MEAN, SD).sample(4, 0), TypeError, ["Generator", "default_rng"]),
+    (lambda: Normal(MEAN, SD).sample(-1, rng()), ValueError, ["shape=-1", "number of draws"]),
+    (lambda: Normal(MEAN, SD).sample(2.5, rng()), ValueError, ["shape=2.5"]),
     (lambda: Laplace(0.0, 0.0), ValueError, ["scale down to 0.0"]),
     (lambda: Uniform(HIGH, MEAN), ValueError, ["low < high"]),
     (lambda: Uniform(0.0, math.inf), ValueError, ["high", "inf"]),
@@ -479,3 +480,146 @@ def test_mistakes_are_named(i):
         call()
     missing = [word for word in words if word not in str(caught.value)]
     assert not missing, f"{missing} not in: {caught.value}"
+
+
+# Nothing cancels ------------------------------------------------------------------------------------------------------
+
+getcontext().prec = 60
+
+
+def kl_of_numbers(name, a, b, c, d):
+    """KL of one number, in 60 digits, from float parameters taken as exact."""
+    a, b, c, d = map(Decimal, (a, b, c, d))
+    if name == "normal":
+        return (d / b).ln() + ((b / d) ** 2 + ((a - c) / d) ** 2 - 1) / 2
+    if name == "laplace":
+        r = abs(a - c)
+        return (d / b).ln() + r / d + b / d * (-r / b).exp() - 1
+    if name == "bernoulli":
+        p, q = 1 / (1 + (-a).exp()), 1 / (1 + (-c).exp())
+        return p * (p / q).ln() + (1 - p) * ((1 - p) / (1 - q)).ln()
+    return (d - c).ln() - (b - a).ln()  # uniform
+
+
+def solved(factor, right):
+    """x of L x = right for a lower triangular L, in 60 digits."""
+    x = []
+    for row, value in zip(factor, right):
+        x.append((value - sum(a * b for a, b in zip(row, x))) / row[len(x)])
+    return x
+
+
+STEPS = [0.0, 1e-15, 1e-9, 1e-5, 0.01, 0.2, 0.26, 0.6, 3.0, 40.0]
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("name", ["normal", "laplace", "bernoulli", "uniform"])
+def test_divergences_of_distributions_that_nearly_agree(name, dtype):
+    """Relative to the value itself, however small it is; the differences of the parameters are exact floats."""
+    family = {"normal": Normal, "laplace": Laplace, "uniform": Uniform}.get(name, lambda a, b: Bernoulli(a))
+    for base in (-30.0, -0.3, 0.0, 2.0, 25.0):
+        for step in STEPS:
+            for other in STEPS:
+                a, b = dtype(base), dtype(base + 1.5 if name == "uniform" else 1.25)
+                c, d = (
+                    dtype(a - dtype(step)),
+                    dtype(b + abs(b) * dtype(other) if name == "uniform" else b * (1 + other)),
+                )
+                got = kl_divergence(*(family(np.array([u]), np.array([v])) for u, v in ((a, b), (c, d)))).value
+                if name == "uniform" and d < b:
+                    assert got == math.inf
+                    continue
+                expected = float(kl_of_numbers(name, float(a), float(b), float(c), float(d)))
+                # exp and log of a logit of 30 have 30 units of its rounding
+                tolerance = np.finfo(dtype).eps * (200 if name == "bernoulli" else 20)
+                assert got >= 0 and abs(got - expected) <= tolerance * abs(expected), (a, b, c, d, got, expected)
+
+
+def test_divergences_of_points_with_several_numbers_that_nearly_agree():
+    exact = lambda a: [exact(part) for part in a] if np.ndim(a) else Decimal(float(a))
+    for size in (1e-13, 1e-8, 1e-3, 1.0):
+        r = rng(24)
+        factors = FACTOR, FACTOR * (1 + size * r.uniform(-0.5, 0.5, (3, 3)))
+        means = MEAN, MEAN * (1 + size * r.standard_normal(3))
+        got = kl_divergence(MultivariateNormal(means[0], factors[0]), MultivariateNormal(means[1], factors[1])).value
+        columns = [solved(exact(factors[1]), column) for column in exact(factors[0].T)]
+        shift = solved(exact(factors[1]), [a - b for a, b in zip(*map(exact, means))])
+        squares = sum(v**2 for column in [*columns, shift] for v in column) - 3
+        expected = float(squares / 2 - sum(column[i].ln() for i, column in enumerate(columns)))
+        assert abs(got - expected) < 1e-12 * expected
+        logits = LOGITS, LOGITS + size * r.standard_normal(3)
+        got = kl_divergence(Categorical(logits[0]), Categorical(logits[1])).value
+        p, q = ([v.exp() for v in exact(each)] for each in logits)
+        expected = float(sum(a / sum(p) * (a / sum(p) / (b / sum(q))).ln() for a, b in zip(p, q)))
+        # log_softmax is right to rounding, of which the squared differences have what is left
+        assert abs(got - expected) < 10 * (1e-16 / size) * expected + 1e-14 * expected
+        assert kl_divergence(Categorical(logits[0]), Categorical(logits[0] + 7.0)).value >= 0
+
+
+def test_divergences_are_never_negative():
+    for seed in range(2000):
+        r = rng(seed)
+        a, b = r.standard_normal(3), r.uniform(0.01, 3, 3)
+        near = lambda v, r=r: v * (1 + r.integers(-3, 4, 3) * 2.0**-52)
+        for dtype in (np.float64, np.float32):
+            m, s, n, t = (v.astype(dtype) for v in (a, b, near(a), near(b)))
+            for p, q in ((Normal(m, s), Normal(n, t)), (Laplace(m, s), Laplace(n, t)), (Bernoulli(m), Bernoulli(n)),
+                         (Categorical(m), Categorical(n)),
+                         (MultivariateNormal(m, np.diag(s)), MultivariateNormal(n, np.diag(t)))):  # fmt: skip
+                assert kl_divergence(p, q).value >= 0
+
+
+# When a covariance has an inverse -------------------------------------------------------------------------------------
+
+
+def dependent(seed, n=60):
+    """Features of which one is determined by the others, in several ways and units."""
+    r = rng(seed)
+    z = r.standard_normal((n, 1 + seed % 3))
+    last = [z[:, :1], z @ r.standard_normal((z.shape[1], 1)) + 3, -2.5 * z[:, :1]][seed // 3 % 3]
+    return np.c_[z, last] * 10.0 ** r.uniform(-8, 8, z.shape[1] + 1)
+
+
+def test_covariances_of_dependent_features_are_always_refused():
+    for seed in range(60):
+        covariance = np.cov(dependent(seed).T)
+        with pytest.raises(ValueError, match="not positive definite"):
+            MultivariateNormal.from_covariance(np.zeros(len(covariance)), covariance)
+        order = rng(seed).permutation(len(covariance))
+        with pytest.raises(ValueError, match="not positive definite"):
+            MultivariateNormal.from_covariance(np.zeros(len(covariance)), covariance[np.ix_(order, order)])
+
+
+@pytest.mark.parametrize("unit", [1.0, 1e-100, 1e140])
+def test_nearly_dependent_features_are_accepted_whatever_their_unit_and_order(unit):
+    """At a correlation r the share of a variance that is left is 1 - r^2: here 1e-12 is taken and 1e-14 is not."""
+    for share, taken in ((1e-12, True), (1e-14, False)):
+        correlation = np.sqrt(1 - share)
+        for sd in (np.array([1.0, 1.0]), np.array([1e-4, 300.0])):
+            covariance = unit * (sd[:, None] * sd) * [[1, correlation], [correlation, 1]]
+            if taken:
+                p = MultivariateNormal.from_covariance(np.zeros(2), covariance)
+                np.testing.assert_allclose(p.covariance, covariance, rtol=1e-12)
+            else:
+                with pytest.raises(ValueError, match="positive definite"):
+                    MultivariateNormal.from_covariance(np.zeros(2), covariance)
+
+
+def test_symmetry_does_not_depend_on_units():
+    sd = np.array([1e-6, 1.0, 1e6])
+    good = sd[:, None] * sd * (np.eye(3) + 0.5)
+    assert MultivariateNormal.from_covariance(np.zeros(3), good).event_shape == (3,)
+    good[0, 1] *= 1.01
+    with pytest.raises(ValueError, match="not symmetric"):
+        MultivariateNormal.from_covariance(np.zeros(3), good)
+
+
+def test_integers_of_any_kind_are_points_and_parameters():
+    expected = stats.norm(5, 2).logpdf([3, 250])
+    for dtype in (np.uint8, np.int16, np.uint64):
+        x = np.array([3, 250], dtype)
+        np.testing.assert_allclose(Normal(np.array(5, dtype), 2).log_prob(x), expected, rtol=1e-6)
+        np.testing.assert_allclose(Laplace(np.array(5, dtype), 2).log_prob(x), stats.laplace(5, 2).logpdf([3, 250]))
+        np.testing.assert_array_equal(Uniform(np.array(2, dtype), 4).log_prob(x), [-math.log(2), -math.inf])
+    with pytest.raises(ValueError, match="masked"):
+        Normal(np.ma.array([1.0, 2.0], mask=[0, 1]), 1.0)

@@ -305,7 +305,7 @@ class _Path:
 
     def draw(self, n: int, rng: np.random.Generator) -> np.ndarray:
         """n points of the base (n, d)."""
-        position = self.base.sample(n, rng) if isinstance(self.base, Target) else self.base.sample(rng, n)
+        position = self.base.sample(n, rng)
         if np.ndim(position) != 2:
             raise ValueError(
                 f"annealed_importance_sampling(): the base's points have shape {np.shape(position)[1:]}; expected "
