@@ -207,7 +207,7 @@ for toys in (0.0, 0.3):
     X, kind = drawer(20_000, toys)
     model, real = models.GaussianDiscriminant().fit(X, kind == 1), [drawer(1000, toys)[0] for _ in range(40)]
     among = np.mean([distance(a, b) for a, b in zip(real[::2], real[1::2])])
-    farther.append(np.mean([distance(a, model.sample(1000, rng)[0]) for a in real]) / among)
+    farther.append(np.mean([distance(a, model.sample(1000, rng)) for a in real]) / among)
 found = f"energy distance of generated readings from real ones, over that among real ones: {farther[0]:.1f} (limit 4)"
 lesson.claim(f"{found}, with toys {farther[1]:.0f} (at least 20)", farther[0] < 4 and farther[1] > 20)
 
@@ -227,7 +227,7 @@ order, t = rng.permutation(3000), sets[0].t
 curves, y = np.concatenate([each.theta for each in sets])[order], np.repeat([0, 1], 1500)[order]
 truth, score = curves[2000:], lambda a: np.median(metrics.physics_residual(a, t).residual)
 model = models.GaussianDiscriminant("own", reg_covar=1e-6).fit(curves[:2000], y[:2000])  # adds 1 mrad of noise
-drawn, ahead = model.sample(200, rng)[0], model.fill_in(np.where(t < t[25], truth, np.nan))
+drawn, ahead = model.sample(200, rng), model.fill_in(np.where(t < t[25], truth, np.nan))
 generated, control = score(drawn), score(metrics.shuffled_control(truth[:200], rng))
 found = f"physics residual of generated motions {generated:.3f} rad (limit 0.06), shuffled {control:.2f} (above 0.4)"
 lesson.claim(found, generated < 0.06 and control > 0.4)

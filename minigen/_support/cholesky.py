@@ -29,3 +29,10 @@ def factored(covariances: np.ndarray, dtype=np.float64) -> tuple[np.ndarray, np.
     if not (shares > LEAST_SHARE * np.finfo(dtype).eps).all():
         raise np.linalg.LinAlgError("features depend on each other")
     return lower * unit[..., :, None], inverse / unit[..., None, :]
+
+
+def is_symmetric(matrices: np.ndarray) -> bool:
+    """Whether entries across the diagonals agree to 1e-5 of the root of their diagonal entries' product."""
+    size = np.sqrt(np.abs(np.diagonal(matrices, axis1=-2, axis2=-1)))
+    apart = np.abs(matrices - np.swapaxes(matrices, -1, -2))
+    return bool(np.all(apart <= 1e-5 * size[..., :, None] * size[..., None, :]))

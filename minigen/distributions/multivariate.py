@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from .. import ops
-from .._support.cholesky import factored
+from .._support.cholesky import factored, is_symmetric
 from ..tape import Tensor
 from ..watching import live_check
 from .families import LOG_2PI, Normal
@@ -72,7 +72,8 @@ class MultivariateNormal:
         if np.ndim(covariance) < 2 or covariance.shape[-1] != covariance.shape[-2]:
             raise ValueError(f"from_covariance() got covariance of shape {np.shape(covariance)}; expected (..., d, d)")
         check_finite(covariance, "covariance", "from_covariance()")
-        _check_symmetric(covariance)
+        if not is_symmetric(covariance):
+            raise ValueError("from_covariance() got a covariance that is not symmetric; give (C + C.T) / 2")
         try:
             lower, _ = factored(covariance, covariance.dtype)
         except np.linalg.LinAlgError:
@@ -153,11 +154,3 @@ def _check_factor(factor):
             "MultivariateNormal.from_covariance(mean, covariance)"
         )
     check_positive(np.diagonal(factor, 0, -2, -1), "a diagonal of factor", "MultivariateNormal")
-
-
-def _check_symmetric(covariance):
-    """Raise unless entries across the diagonal agree to 1e-5 of the SDs' product, whatever the features' units."""
-    sd = np.sqrt(np.abs(np.diagonal(covariance, 0, -2, -1)))
-    apart = np.abs(covariance - np.swapaxes(covariance, -1, -2))
-    if np.any(apart > 1e-5 * sd[..., :, None] * sd[..., None, :]):
-        raise ValueError("from_covariance() got a covariance that is not symmetric; give (C + C.T) / 2")

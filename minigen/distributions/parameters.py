@@ -160,8 +160,8 @@ def check_positive(values: Raw, name: str, owner: str) -> None:
     """Raise ValueError unless all numbers are above 0."""
     if not np.all(values > 0):
         raise ValueError(
-            f"{owner} got {name} down to {np.min(values)}; expected positive numbers; give exp() or softplus() of a free "
-            "parameter"
+            f"{owner} got {name} down to {np.min(values)}; expected positive numbers; give exp() or softplus() of a "
+            "free parameter"
         )
 
 

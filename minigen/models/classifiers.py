@@ -2,61 +2,97 @@
 
 from __future__ import annotations
 
+import math
+import warnings
+from dataclasses import KW_ONLY
+from typing import Annotated, Any, Literal, NamedTuple
+
 import numpy as np
 
 from .. import kernels
-from .._support.arguments import check_positive, check_rng, check_size, is_number
-from .mixture import as_matrices, centre_of, draw, e_step, precision_factors
-from .scaling import per_feature, rows
+from .._support.arrays import as_floats, as_matrix
+from .._support.cholesky import factored
+from .._support.settings import (
+    Count,
+    Fitted,
+    Kind,
+    NotNegative,
+    Positive,
+    Rng,
+    Rows,
+    as_python,
+    checked,
+    is_number,
+    settings,
+)
+from .gaussians import as_matrices, centred, draw, e_step, precision_factors
 
-COVARIANCES = ("shared", "own")
+PenaltyInverse = Annotated[
+    float, Kind("a positive number, or inf for no penalty", lambda C: is_number(C) and C > 0, as_python)
+]
 
 
-class LogisticRegression:
+@settings
+class LogisticRegression(Fitted):
     """p(class | x) = softmax(W x + b), the weights by maximum likelihood with an L2 penalty.
 
     Minimises sum_n -log p(y_n | x_n) + |W|^2 / (2 C); the intercepts b are free, and C = inf takes the penalty away.
     Newton's method, that is iteratively reweighted least squares (Bishop, 2006, 4.3.3 and 4.3.4), each step halved
     until the loss falls enough, so that classes which a line separates do no harm. It solves equations of K (d + 1)
     unknowns for K classes, for two of d + 1, and ends when no component of the gradient per row exceeds `tol`, with
-    features in units of their SD.
+    features in units of their SD, or after `max_iter` steps, with a warning.
 
     After `fit`: `classes_` (K,) in order; `coef_` (K, d) and `intercept_` (K,), which sum to 0 over classes. Two
-    classes have one row: `coef_` (1, d) and `intercept_` (1,), the log-odds of the second. `n_iter_` counts the steps.
+    classes have one row: `coef_` (1, d) and `intercept_` (1,), the log-odds of the second. `n_iter_` counts the steps;
+    `converged_` says whether they came to the minimum, or as near as rounding allows.
     """
 
-    def __init__(self, C: float = 1.0, *, tol: float = 1e-10, max_iter: int = 100):
-        if not (is_number(C) and C > 0):
-            raise ValueError(f"LogisticRegression got C={C!r}; expected a positive number, the inverse of the penalty")
-        self.C = C
-        self.tol = check_positive(tol, "tol", "LogisticRegression")
-        self.max_iter = check_size(max_iter, "max_iter", "LogisticRegression")
+    C: PenaltyInverse = 1.0
+    _: KW_ONLY
+    tol: Positive = 1e-10
+    max_iter: Count = 100
 
-    def fit(self, X, y) -> LogisticRegression:
-        """Learn from X (n, d) and labels y (n,), numbers or strings of two or more classes; returns the classifier."""
-        X = rows(X, "X", "LogisticRegression.fit()")
-        classes, labels = _labels(y, len(X), "LogisticRegression.fit()")
+    learned = "classes_"
+    taught_by = "fit(X, y)"
+
+    @checked
+    def fit(self, X: Rows, y: Any) -> LogisticRegression:
+        """Learn from X (n, d) and labels y (n,), numbers or strings of two or more classes; returns the classifier.
+
+        Labels are whole numbers, also as floats, or strings. Raises ValueError for numbers that are not whole, which
+        are no classes but targets of a regression.
+        """
+        classes, labels = classes_of(y, len(X), "LogisticRegression.fit()")
         if len(classes) < 2:
             raise ValueError(
                 f"LogisticRegression.fit() got the single class {classes.tolist()[0]!r}; "
                 "expected rows of two classes or more"
             )
-        centre_of(X, "LogisticRegression.fit()")
-        scale = per_feature(X)
+        points, centre = centred(X, "LogisticRegression.fit()")
+        constant = ~points.any(axis=0)
+        sd = np.where(constant, 1.0, points.std(axis=0))
         # A column of ones for the intercept. Weights in units of 1/SD are penalised as those in data units would be.
-        unit = np.column_stack([scale.to_unit(X), np.ones(len(X))])
+        unit = np.column_stack([points / sd, np.ones(len(X))])
         with np.errstate(over="ignore"):
-            penalty = np.append(1 / np.square(scale.sd) / self.C, 0.0)
-        constant = ~(np.ptp(X, axis=0) > 0) | ~np.isfinite(penalty[:-1])
-        unit[:, :-1][:, constant], penalty[:-1][constant] = 0.0, 1.0
+            penalty = np.append(np.square(1 / sd / math.sqrt(self.C)), 0.0)
+        pressed = constant | ~np.isfinite(penalty[:-1])  # to weights of 0
+        unit[:, :-1][:, pressed] = 0.0
+        penalty[:-1][pressed] = 1.0
         targets = np.eye(len(classes))[labels]
         if len(classes) == 2:
-            weights, self.n_iter_ = self._newton(unit, targets[:, 1:], penalty)
-        else:
-            weights, self.n_iter_ = self._newton(unit, targets, penalty)
-            weights -= weights.mean(axis=0)
-        self.classes_, self.coef_ = classes, weights[:, :-1] / scale.sd
-        self.intercept_ = weights[:, -1] - self.coef_ @ scale.mean
+            targets = targets[:, 1:]
+        weights, self.n_iter_, self.converged_ = newton(unit, targets, penalty, self.tol, self.max_iter)
+        if len(classes) > 2:
+            weights = weights - weights.mean(axis=0)
+        self.coef_ = weights[:, :-1] / sd
+        self.intercept_ = weights[:, -1] - self.coef_ @ centre
+        self.classes_ = classes
+        if not self.converged_:
+            warnings.warn(
+                f"LogisticRegression.fit() has not converged in max_iter={self.max_iter} steps; take more of them, "
+                f"or a larger tol than {self.tol:g}",
+                stacklevel=3,
+            )
         return self
 
     def decision_function(self, X) -> np.ndarray:
@@ -75,31 +111,42 @@ class LogisticRegression:
         return self.classes_[best]
 
     def _logits(self, X, caller):
-        _check_fitted(self)
-        return rows(X, "X", caller, self.coef_.shape[1]) @ self.coef_.T + self.intercept_
+        self._check_fitted()
+        return as_matrix(X, "X", caller, self.coef_.shape[1]) @ self.coef_.T + self.intercept_
 
-    def _newton(self, X, targets, penalty):
-        """Weights (m, d + 1) for targets (n, m), m = 1 for two classes; and the number of steps."""
-        n, m = targets.shape
-        weights = np.zeros((m, X.shape[1]))
-        loss, p = _loss(weights, X, targets, penalty)
-        for step_number in range(1, self.max_iter + 1):
-            gradient = (p - targets).T @ X + penalty * weights
-            if np.abs(gradient).max() <= self.tol * n:
-                return weights, step_number - 1
-            direction = -_solve(_curvature(X, p, penalty), gradient.ravel()).reshape(weights.shape)
-            slope = np.sum(direction * gradient)  # negative, or rounding has eaten all that was to gain
-            size = 1.0
-            while True:
-                candidate = weights + size * direction
-                lower, p_there = _loss(candidate, X, targets, penalty)
-                if lower <= loss + 1e-4 * size * slope:
-                    break
-                size /= 2
-                if size < 1e-10:
-                    return weights, step_number - 1
-            weights, loss, p = candidate, lower, p_there
-        return weights, self.max_iter
+
+class Minimum(NamedTuple):
+    """What Newton's method found: `weights` (m, d + 1), in how many steps, and whether it came to the minimum."""
+
+    weights: np.ndarray
+    steps: int
+    converged: bool
+
+
+def newton(X: np.ndarray, targets: np.ndarray, penalty: np.ndarray, tol: float, max_iter: int) -> Minimum:
+    """The weights that minimise the penalised loss for targets (n, m), m = 1 for two classes."""
+    n, m = targets.shape
+    weights = np.zeros((m, X.shape[1]))
+    loss, p = _loss(weights, X, targets, penalty)
+    for step in range(max_iter + 1):
+        gradient = (p - targets).T @ X + penalty * weights
+        if np.abs(gradient).max() <= tol * n:
+            return Minimum(weights, step, True)
+        if step == max_iter:
+            break
+        direction = -_solve(_curvature(X, p, penalty), gradient.ravel()).reshape(weights.shape)
+        slope = np.sum(direction * gradient)  # negative, or rounding has eaten all that was to gain
+        size = 1.0
+        while True:
+            candidate = weights + size * direction
+            lower, p_there = _loss(candidate, X, targets, penalty)
+            if lower <= loss + 1e-4 * size * slope:
+                break
+            size /= 2
+            if size < 1e-10:
+                return Minimum(weights, step, True)
+        weights, loss, p = candidate, lower, p_there
+    return Minimum(weights, max_iter, False)
 
 
 def _all_logits(logits):
@@ -136,11 +183,13 @@ def _curvature(X, p, penalty):
 def _solve(matrix, vector):
     """Solution for a symmetric matrix with no negative eigenvalue, its rows and columns first brought to one scale.
 
-    A small ridge settles what the equations leave open: a shift of all intercepts, and saturated probabilities.
+    A ridge above the rounding of its eigenvalues settles what the equations leave open: a shift of all intercepts,
+    features that depend on each other, and saturated probabilities.
     """
     scale = np.sqrt(np.maximum(np.diagonal(matrix), np.finfo(float).tiny))
     unit = matrix / scale / scale[:, None]
-    for ridge in 10.0 ** np.arange(-13, 1):
+    least = max(1e-13, 10 * len(unit) * np.finfo(float).eps)
+    for ridge in least * 10.0 ** np.arange(13):
         try:
             lower = np.linalg.cholesky(unit + ridge * np.eye(len(unit)))
         except np.linalg.LinAlgError:
@@ -149,7 +198,8 @@ def _solve(matrix, vector):
     return vector
 
 
-class GaussianDiscriminant:
+@settings
+class GaussianDiscriminant(Fitted):
     """A Gaussian for each class and Bayes' rule: p(c | x) is proportional to pi_c N(x | mu_c, Sigma_c).
 
     With `covariance="shared"` the boundaries are planes (linear discriminant analysis), with "own" quadrics (Hastie,
@@ -160,30 +210,33 @@ class GaussianDiscriminant:
     After `fit`: `classes_`, `priors_` (K,), `means_` (K, d), `covariances_` (d, d) if shared and (K, d, d) if not.
     """
 
-    def __init__(self, covariance: str = "shared", *, priors=None, reg_covar: float = 0.0):
-        if covariance not in COVARIANCES:
-            raise ValueError(
-                f"GaussianDiscriminant got covariance={covariance!r}; choose one of {', '.join(COVARIANCES)}"
-            )
-        self.covariance, self.priors = covariance, priors
-        self.reg_covar = check_positive(reg_covar, "reg_covar", "GaussianDiscriminant", zero=True)
+    covariance: Literal["shared", "own"] = "shared"
+    _: KW_ONLY
+    priors: Any = None
+    reg_covar: NotNegative = 0.0
 
-    def fit(self, X, y) -> GaussianDiscriminant:
-        """Learn from X (n, d) and labels y (n,), numbers or strings; returns the classifier.
+    learned = "classes_"
+    taught_by = "fit(X, y)"
 
-        Raises ValueError where a covariance matrix has no inverse.
+    @checked
+    def fit(self, X: Rows, y: Any) -> GaussianDiscriminant:
+        """Learn from X (n, d) and labels y (n,), whole numbers or strings; returns the classifier.
+
+        Raises ValueError where a covariance matrix has no inverse: where a feature keeps, of its variance, less than
+        500 eps that the other features do not explain. For labels see `LogisticRegression.fit`.
         """
-        X = rows(X, "X", "GaussianDiscriminant.fit()")
-        classes, labels = _labels(y, len(X), "GaussianDiscriminant.fit()")
-        centre_of(X, "GaussianDiscriminant.fit()")
+        classes, labels = classes_of(y, len(X), "GaussianDiscriminant.fit()")
+        centred(X, "GaussianDiscriminant.fit()")  # or an error that says why not
         priors = np.bincount(labels) / len(X) if self.priors is None else self._given_priors(len(classes))
-        groups = [X[labels == c] for c in range(len(classes))]
-        means = np.stack([group.mean(axis=0) for group in groups])
-        own = np.stack([(g - mean).T @ (g - mean) / len(g) for g, mean in zip(groups, means)])
+        groups = [_centred_group(X[labels == c]) for c in range(len(classes))]
+        own = np.stack([points.T @ points / len(points) for points, _ in groups])
         covariances = np.tensordot(priors, own, 1) if self.covariance == "shared" else own
         covariances = covariances + self.reg_covar * np.eye(X.shape[1])
         self._factors = precision_factors(covariances)
-        self.classes_, self.priors_, self.means_, self.covariances_ = classes, priors, means, covariances
+        self.priors_ = priors
+        self.means_ = np.stack([mean for _, mean in groups])
+        self.covariances_ = covariances
+        self.classes_ = classes
         return self
 
     def predict_proba(self, X) -> np.ndarray:
@@ -195,42 +248,42 @@ class GaussianDiscriminant:
         best = self._e_step(X, "GaussianDiscriminant.predict()")[0].argmax(axis=0)
         return self.classes_[best]
 
-    def score_samples(self, X) -> np.ndarray:
+    def log_prob(self, X) -> np.ndarray:
         """Log-density log p(x) of all classes together at each row of X (n, d): (n,)."""
-        return self._e_step(X, "GaussianDiscriminant.score_samples()")[1]
+        return self._e_step(X, "GaussianDiscriminant.log_prob()")[1]
 
-    def sample(self, n: int, rng: np.random.Generator, label=None) -> tuple[np.ndarray, np.ndarray]:
+    score_samples = log_prob  # as scikit-learn calls it
+
+    def sample(self, n: int, rng: np.random.Generator, label: Any = None) -> np.ndarray:
+        """n draws (n, d), all of the class `label`, or of classes drawn by their priors."""
+        return self.sample_with_labels(n, rng, label)[0]
+
+    @checked
+    def sample_with_labels(self, n: Count, rng: Rng, label: Any = None) -> tuple[np.ndarray, np.ndarray]:
         """n draws (n, d) and their classes (n,): all of the class `label`, or of classes drawn by their priors."""
-        check_rng(rng, "GaussianDiscriminant.sample()")
-        n = check_size(n, "n", "GaussianDiscriminant.sample()")
-        _check_fitted(self)
+        self._check_fitted()
         if label is None:
             labels = rng.choice(len(self.classes_), size=n, p=self.priors_)
         else:
             labels = self._positions(np.full(n, label), "GaussianDiscriminant.sample()")
-        return draw(rng, labels, self.means_, self._matrices()), self.classes_[labels]
+        return draw(labels, self.means_, self._matrices(), rng), self.classes_[labels]
 
-    def fill_in(self, X, y=None, rng: np.random.Generator | None = None) -> np.ndarray:
-        """X (n, d) with each NaN replaced by its mean given the rest of its row; with `rng`, by a draw.
+    @checked
+    def fill_in(self, X: Any, y: Any = None, rng: Rng | None = None) -> np.ndarray:
+        """X (n, d) with each NaN, or missing value of a table, replaced by its mean given the rest of its row; with
+        `rng`, by a draw.
 
         Given class c the missing part of a Gaussian has mean mu_m + Sigma_mo Sigma_oo^-1 (x_o - mu_o), Bishop (2.81).
         Where classes y (n,) are not given, the means are averaged by the classes' probabilities given the observed
         part, and a draw picks its class by them.
         """
-        _check_fitted(self)
-        if rng is not None:
-            check_rng(rng, "GaussianDiscriminant.fill_in()")
-        try:
-            filled = np.array(X, np.float64)
-        except (TypeError, ValueError):
-            raise TypeError(
-                "GaussianDiscriminant.fill_in() got X that is no array of numbers; write NaN for gaps"
-            ) from None
+        self._check_fitted()
+        filled = _with_gaps(X)
         missing = np.isnan(filled)
-        filled = rows(np.where(missing, 0.0, filled), "X", "GaussianDiscriminant.fill_in()", self.means_.shape[1])
+        as_matrix(np.where(missing, 0.0, filled), "X", "GaussianDiscriminant.fill_in()", self.means_.shape[1])
         known = None
         if y is not None:
-            labels = _label_array(y, len(filled), "GaussianDiscriminant.fill_in()")
+            labels = as_labels(y, len(filled), "GaussianDiscriminant.fill_in()")
             known = self._positions(labels, "GaussianDiscriminant.fill_in()")
         for pattern in np.unique(missing, axis=0):
             if pattern.any():
@@ -245,37 +298,38 @@ class GaussianDiscriminant:
         o, (n, classes) = observed.shape[1], (len(observed), len(self.classes_))
         means = self.means_[:, order]
         # Of features in this order Sigma = L L^T has blocks L_oo, L_mo, L_mm, with Sigma_mo Sigma_oo^-1 = L_mo L_oo^-1
-        # and L_mm L_mm^T the conditional covariance: nothing is subtracted, so it stays positive.
-        lower = np.linalg.cholesky(self._matrices()[:, order][:, :, order])
+        # and L_mm L_mm^T the conditional covariance: nothing is subtracted, so it stays positive. The first block of
+        # L^-1 is L_oo^-1.
+        lower, inverse = factored(self._matrices()[:, order][:, :, order])
         if labels is not None:
             share = np.eye(classes)[labels]
         elif o == 0:
             share = np.tile(self.priors_, (n, 1))
         else:
-            factors = precision_factors(lower[:, :o, :o] @ np.swapaxes(lower[:, :o, :o], 1, 2))
+            factors = np.swapaxes(inverse[:, :o, :o], 1, 2)
             share = e_step(np.ascontiguousarray(observed.T), self.priors_, means[:, :o], factors, "full")[0].T
         if rng is not None:
             picks = np.minimum((share.cumsum(axis=1) < rng.random((n, 1))).sum(axis=1), classes - 1)
             share = np.eye(classes)[picks]
         out = np.zeros((n, len(order) - o))
         for c in range(classes):
-            z = np.linalg.solve(lower[c, :o, :o], (observed - means[c, :o]).T)
+            z = inverse[c, :o, :o] @ (observed - means[c, :o]).T
             out += share[:, [c]] * (means[c, o:] + z.T @ lower[c, o:, :o].T)
         if rng is not None:
             out += np.einsum("nij,nj->ni", lower[picks][:, o:, o:], rng.standard_normal(out.shape))
         return out
 
     def _e_step(self, X, caller):
-        _check_fitted(self)
-        X = np.ascontiguousarray(rows(X, "X", caller, self.means_.shape[1]).T)
+        self._check_fitted()
+        X = np.ascontiguousarray(as_matrix(X, "X", caller, self.means_.shape[1]).T)
         return e_step(X, self.priors_, self.means_, self._factors, "full")
 
     def _matrices(self):
         return as_matrices(self.covariances_, "full", *self.means_.shape)
 
     def _given_priors(self, k):
-        priors = np.asarray(self.priors)
-        if priors.shape != (k,) or priors.dtype.kind not in "fiu" or (priors < 0).any() or abs(priors.sum() - 1) > 1e-6:
+        priors = as_floats(self.priors, "priors", "GaussianDiscriminant")
+        if priors.shape != (k,) or not (priors >= 0).all() or not abs(priors.sum() - 1) <= 1e-6:
             raise ValueError(
                 f"GaussianDiscriminant got priors={self.priors!r}; expected {k} shares, one a class, that sum to 1"
             )
@@ -289,26 +343,68 @@ class GaussianDiscriminant:
         return np.searchsorted(self.classes_, labels)
 
 
-def _label_array(y, n, caller):
+def _centred_group(X):
+    """The rows of one class less their mean, and that mean; of a constant feature exactly 0."""
+    away = X - X[0]
+    middle = away.mean(axis=0)
+    return away - middle, X[0] + middle
+
+
+def _with_gaps(X) -> np.ndarray:
+    """A copy of X as floats, with NaN for what is missing."""
+    if hasattr(X, "node") and hasattr(X, "data"):  # a tensor
+        X = X.data
+    array = np.ma.filled(np.ma.asarray(X, np.float64), np.nan) if np.ma.isMaskedArray(X) else np.asarray(X)
+    if array.dtype.kind == "O":
+        gaps = [value is None or type(value).__name__ in ("NAType", "NaTType") for value in array.flat]
+        array = np.where(np.reshape(gaps, array.shape), np.nan, array)
+    if array.dtype.kind not in "fiubO":
+        raise TypeError(
+            f"GaussianDiscriminant.fill_in() got X of type {array.dtype}; expected real numbers: write NaN for gaps"
+        )
+    return np.array(as_floats(array, "X", "GaussianDiscriminant.fill_in()"))
+
+
+def as_labels(y, n: int, caller: str) -> np.ndarray:
+    """Labels (n,) as an array of whole numbers, booleans or strings; raises for what is no class."""
+    if np.ma.is_masked(y):
+        raise ValueError(f"{caller} got {np.ma.count_masked(y)} masked label(s); leave out the rows without a label")
+    if hasattr(y, "node") and hasattr(y, "data"):  # a tensor
+        y = y.data
     y = np.asarray(y)
     if y.shape != (n,):
         raise ValueError(f"{caller} got y of shape {y.shape} for {n} rows of X; expected one label a row, ({n},)")
-    if y.dtype.kind not in "biufUS":
-        kinds = {type(label).__name__ for label in y}
-        if kinds != {"str"}:
-            raise TypeError(
-                f"{caller} got labels of type {', '.join(sorted(kinds))}; expected numbers or strings alone"
-            )
-    if y.dtype.kind == "f" and not np.isfinite(y).all():
-        raise ValueError(f"{caller} got labels that are NaN or infinite; leave out the rows without a label")
+    if y.dtype.kind not in "biufUST":
+        y = _from_objects(y.tolist(), caller)
+    if y.dtype.kind == "f":
+        _check_whole(y, caller)
     return y
 
 
-def _labels(y, n, caller):
+def _from_objects(labels: list, caller: str) -> np.ndarray:
+    """An array of the kind that these labels are of."""
+    missing = sum(label is None or type(label).__name__ in ("NAType", "NaTType") for label in labels)
+    if missing:
+        raise ValueError(f"{caller} got {missing} missing label(s); leave out the rows without a label")
+    numbers = [is_number(label) or isinstance(label, (bool, np.bool_)) for label in labels]
+    if not all(numbers) and not all(isinstance(label, str) for label in labels):
+        kinds = ", ".join(sorted({type(label).__name__ for label in labels}))
+        raise TypeError(f"{caller} got labels of type {kinds}; expected numbers or strings alone")
+    return np.array(labels)
+
+
+def _check_whole(y: np.ndarray, caller: str) -> None:
+    """Raise ValueError unless these floats are whole numbers."""
+    if not np.isfinite(y).all():
+        raise ValueError(f"{caller} got labels that are NaN or infinite; leave out the rows without a label")
+    odd = y[y != np.floor(y)]
+    if odd.size:
+        raise ValueError(
+            f"{caller} got continuous labels, such as {odd[0]}; expected classes, that is whole numbers or strings: "
+            "for targets on a scale use a Regressor, or put them into classes, for example by y > threshold"
+        )
+
+
+def classes_of(y, n: int, caller: str) -> tuple[np.ndarray, np.ndarray]:
     """The classes in order, and the position in them (n,) of each label."""
-    return np.unique(_label_array(y, n, caller), return_inverse=True)
-
-
-def _check_fitted(model):
-    if not hasattr(model, "classes_"):
-        raise ValueError(f"this {type(model).__name__} has not been fitted yet; call fit(X, y) first")
+    return np.unique(as_labels(y, n, caller), return_inverse=True)

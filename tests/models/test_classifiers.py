@@ -1,11 +1,14 @@
 """Do the classifiers agree with scikit-learn, and does the one with a density also draw and fill in as it says?"""
 
+import warnings
+
 import numpy as np
 import pytest
 from scipy import optimize, special, stats
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis, QuadraticDiscriminantAnalysis
 from sklearn.linear_model import LogisticRegression as Peer
 
+import minigen
 from minigen.models import GaussianDiscriminant, LogisticRegression
 
 
@@ -151,12 +154,13 @@ def test_the_density_is_the_sum_of_the_classes_densities(covariance):
 @pytest.mark.parametrize("covariance", ["shared", "own"])
 def test_draws_have_the_classes_shares_means_and_covariances(covariance):
     model, _, _ = fitted(covariance)
-    X, y = model.sample(30_000, rng(1))
+    X, y = model.sample_with_labels(30_000, rng(1))
+    np.testing.assert_array_equal(X, model.sample(30_000, rng(1)))
     for c, (mean, cov) in enumerate(gaussians(model)):
         name = model.classes_[c]
         share, prior = np.mean(y == name), model.priors_[c]
         assert abs(share - prior) < 5 * np.sqrt(prior / len(y))
-        own, labels = model.sample(20_000, rng(2), label=name)
+        own, labels = model.sample_with_labels(20_000, rng(2), label=name)
         assert set(labels) == {name}
         for draws in (own, X[y == name]):
             z = np.linalg.solve(np.linalg.cholesky(cov), (draws - mean).T)
@@ -193,7 +197,7 @@ def test_filled_in_draws_follow_the_conditional_distribution(covariance):
     row = np.array([np.nan, X[:, 1].mean(), np.nan])
     draws = model.fill_in(np.tile(row, (20_000, 1)), rng=rng(3))[:, [0, 2]]
     # The same distribution by rejection: whole draws whose second feature comes out near the one observed.
-    whole, _ = model.sample(2_000_000, rng(4))
+    whole = model.sample(2_000_000, rng(4))
     kept = whole[np.abs(whole[:, 1] - row[1]) < 0.02][:, [0, 2]]
     assert len(kept) > 5_000
     for direction in ([1, 0], [0, 1], [1, 1], [1, -1]):
@@ -271,7 +275,7 @@ def test_misuse_of_both(make, call, error, message):
         (lambda: LogisticRegression(0), ValueError, "C=0; expected a positive number"),
         (lambda: LogisticRegression(tol=0), ValueError, "tol=0"),
         (lambda: LogisticRegression().fit(X, np.zeros(30, int)), ValueError, "single class"),
-        (lambda: GaussianDiscriminant("round"), ValueError, "choose one of shared, own"),
+        (lambda: GaussianDiscriminant("round"), ValueError, "expected one of shared, own"),
         (lambda: GaussianDiscriminant(priors=[0.5, 0.5]).fit(X, Y), ValueError, "expected 3 shares"),
         (lambda: GaussianDiscriminant("own").fit(X[:4], [0, 0, 0, 1]), ValueError, "use a larger reg_covar"),
         (lambda: GaussianDiscriminant().fit(X * [1, 0, 1], Y), ValueError, "constant feature"),
@@ -287,3 +291,157 @@ def test_misuse_of_both(make, call, error, message):
 def test_misuse(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+# Features that depend on each other, units, offsets -------------------------------------------------------------------
+
+
+def dependent(seed, n=60):
+    """Features of which one is determined by the others: a copy, a sum, a multiple, in units of their own."""
+    generator = rng(seed)
+    z = generator.standard_normal((n, 1 + seed % 3))
+    last = [z[:, :1], z @ generator.standard_normal((z.shape[1], 1)) + 3, -2.5 * z[:, :1]][seed // 3 % 3]
+    X = np.c_[z, last] * 10.0 ** generator.uniform(-8, 8, z.shape[1] + 1)
+    return X, generator.random(n) < 0.5
+
+
+@pytest.mark.parametrize("covariance", ["shared", "own"])
+def test_features_that_others_determine_are_always_refused(covariance):
+    for seed in range(80):
+        X, y = dependent(seed)
+        for columns in (np.arange(X.shape[1]), rng(seed).permutation(X.shape[1])):
+            with pytest.raises(ValueError, match="one that the others determine"):
+                GaussianDiscriminant(covariance).fit(X[:, columns], y)
+        z = rng(seed).standard_normal((60, 1))
+        with pytest.raises(ValueError, match="one that the others determine"):
+            GaussianDiscriminant(covariance).fit(np.c_[z, z], y)
+
+
+@pytest.mark.parametrize("covariance", ["shared", "own"])
+def test_constant_features_are_always_refused_whatever_the_constant(covariance):
+    for constant in (0.0, 0.1, 1e8 + 0.3, 1e-170, -1 / 3):
+        X, y = classes(13)
+        X[:, 1] = constant
+        with pytest.raises(ValueError, match="constant feature"):
+            GaussianDiscriminant(covariance).fit(X, y)
+        X[:, 1] = constant + y  # constant in each class, not in all
+        with pytest.raises(ValueError, match="constant feature"):
+            GaussianDiscriminant(covariance).fit(X, y)
+
+
+@pytest.mark.parametrize("covariance", ["shared", "own"])
+def test_nearly_dependent_features_are_taken_in_any_unit_and_filled_in_in_any_order(covariance):
+    X, y = classes(14)
+    X = np.c_[X, X @ [1.0, -2.0, 0.5] + 1e-5 * rng(15).standard_normal(len(X))]
+    plain = GaussianDiscriminant(covariance).fit(X, y)
+    expected = plain.predict_proba(X)
+    for unit in (2.0**-300, 2.0**300, 2.0 ** np.array([-200, 3, 90, 250])):
+        scaled = GaussianDiscriminant(covariance).fit(X * unit, y)
+        np.testing.assert_allclose(scaled.predict_proba(X * unit), expected, rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(scaled.log_prob(X * unit), plain.log_prob(X) - np.sum(np.log(unit * np.ones(4))))
+        for j in range(4):
+            holes = X[:20].copy()
+            holes[:, j] = np.nan
+            found = scaled.fill_in(holes * unit) / unit
+            np.testing.assert_allclose(found, plain.fill_in(holes), rtol=1e-9)
+            np.testing.assert_allclose(found[:, j], X[:20, j], atol=1e-3)
+
+
+@MODELS
+def test_offset_and_unit_of_the_data_change_no_probability(make):
+    X, y = classes(16)
+    settings = {"C": np.inf} if make is LogisticRegression else {}
+    expected = make(**settings).fit(X, y).predict_proba(X)
+    for unit, offset, tolerance in ((1e-3, 1e8, 1e-3), (1e-140, 0.0, 1e-9), (1e140, 0.0, 1e-9), (1.0, 1e10, 1e-4)):
+        far = X * unit + offset
+        np.testing.assert_allclose(make(**settings).fit(far, y).predict_proba(far), expected, atol=tolerance)
+    for unit, words in ((1e-170, "too little to square"), (1e155, "too large to square")):
+        with pytest.raises(ValueError, match=words):
+            make(**settings).fit(X * unit, y)
+
+
+def test_a_tiny_feature_far_from_the_origin_is_no_constant():
+    X, y = classes(17, k=2)
+    shifted = X * 1e-6 + 1e7
+    ours = LogisticRegression(np.inf).fit(shifted, y).predict_proba(shifted)
+    theirs = Peer(C=np.inf, tol=1e-12, max_iter=9000).fit((shifted - 1e7) * 1e6, y).predict_proba((shifted - 1e7) * 1e6)
+    np.testing.assert_allclose(ours, theirs, atol=1e-2)  # the data themselves have a grain of 2e-3 SDs
+
+
+# What labels and rows may be ------------------------------------------------------------------------------------------
+
+
+@MODELS
+def test_continuous_targets_are_no_classes(make):
+    for y in (X[:, 0], X[:, 0].astype(np.float32), X[:, 0].astype(object), np.where(Y == 0, 0.5, 1.0)):
+        with pytest.raises(ValueError, match=r"continuous labels, such as .* use a Regressor"):
+            make().fit(X, y)
+
+
+@MODELS
+def test_labels_of_many_containers(make):
+    pandas = pytest.importorskip("pandas")
+    expected = make().fit(X, Y).predict(X)
+    kinds = [Y.astype(object), Y.astype(float).astype(object), list(map(int, Y)), Y.astype(np.uint8), Y.astype(float)]
+    kinds += [[np.int64(v) for v in Y], Y.astype(np.float32), minigen.tensor(Y)]
+    kinds += [pandas.Series(Y), pandas.Series(Y, dtype="Int64"), pandas.Series(Y).astype("category")]
+    for y in kinds:
+        model = make().fit(X, y)
+        assert model.classes_.dtype.kind in "iuf" and model.classes_.tolist() == [0, 1, 2]
+        np.testing.assert_array_equal(model.predict(X), expected)
+    flags = pandas.array(Y > 0, dtype="boolean")
+    assert make().fit(X, flags).classes_.tolist() == make().fit(X, (Y > 0).astype(object)).classes_.tolist() == [0, 1]
+    names = pandas.Series(np.array(["a", "b", "c"])[Y], dtype="string")
+    assert make().fit(X, names).classes_.tolist() == ["a", "b", "c"]
+
+
+@MODELS
+def test_labels_that_are_missing_are_named(make):
+    pandas = pytest.importorskip("pandas")
+    holes = [None, *Y[1:].tolist()]
+    for y in (np.array(holes, object), pandas.Series(holes, dtype="Int64"), np.ma.array(Y, mask=Y == 0)):
+        with pytest.raises(ValueError, match=r"(missing|masked|NaN).*; leave out the rows"):
+            make().fit(X, y)
+    with pytest.raises(TypeError, match="labels of type complex"):
+        make().fit(X, Y * 1j)
+
+
+@MODELS
+def test_rows_of_many_containers(make):
+    pandas = pytest.importorskip("pandas")
+    whole = np.round(X * 50)
+    expected = make().fit(whole, Y).predict_proba(whole)
+    kinds = [whole.astype(object), whole.astype(np.int16), pandas.DataFrame(whole), whole.tolist()]
+    kinds += [pandas.DataFrame(whole).astype("Int64"), pandas.DataFrame(whole).astype("Float64")]
+    for rows in kinds:
+        np.testing.assert_allclose(make().fit(rows, Y).predict_proba(rows), expected, rtol=1e-12)
+    gap = pandas.DataFrame(whole).astype("Int64")
+    gap.iloc[3, 1] = pandas.NA
+    with pytest.raises(ValueError, match=r"1 missing value\(s\)"):
+        make().fit(gap, Y)
+
+
+def test_missing_values_of_tables_are_filled_in():
+    pandas = pytest.importorskip("pandas")
+    model = GaussianDiscriminant().fit(X, Y)
+    holes = X[:5].copy()
+    holes[1, 2] = holes[3, 0] = np.nan
+    expected = model.fill_in(holes)
+    table = pandas.DataFrame(holes).astype("Float64")
+    for given in (table, holes.astype(object), np.ma.masked_invalid(holes), np.where(np.isnan(holes), None, holes)):
+        np.testing.assert_array_equal(model.fill_in(given), expected)
+
+
+# Did it come to the minimum? ------------------------------------------------------------------------------------------
+
+
+def test_a_regression_that_ran_out_of_steps_says_so():
+    with pytest.warns(UserWarning, match="not converged in max_iter=1 steps; take more"):
+        hasty = LogisticRegression(max_iter=1).fit(X, Y)
+    assert hasty.converged_ is False and hasty.n_iter_ == 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        done = LogisticRegression().fit(X, Y)
+        exact = LogisticRegression(max_iter=done.n_iter_).fit(X, Y)  # the last step is looked at, too
+    assert done.converged_ is True and exact.converged_ is True
+    np.testing.assert_array_equal(done.coef_, exact.coef_)

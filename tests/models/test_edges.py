@@ -57,7 +57,7 @@ def classifier(make):
 def mixture(covariance, components=lambda n: max(1, min(3, n)), **settings):
     def of(X):
         model = models.GaussianMixture(components(len(X)), covariance_type=covariance, **settings).fit(X, rng=rng())
-        points = model.sample(20, rng())[0]
+        points = model.sample(20, rng())
         return model.score_samples(X), model.predict_proba(X), model.score_samples(points), points, model.bic(X)
 
     return of

@@ -9,7 +9,10 @@ from scipy import stats
 from sklearn.mixture import GaussianMixture as Peer
 
 from minigen.models import GaussianMixture
-from minigen.models.mixture import COVARIANCE_TYPES, floored, k_means, k_means_plus_plus, m_step, random_points
+from minigen.models.k_means import k_means, k_means_plus_plus, random_points
+from minigen.models.mixture import floored, m_step
+
+COVARIANCE_TYPES = "full", "tied", "diag", "spherical"
 
 
 def rng(seed=0):
@@ -114,7 +117,8 @@ def test_density_responsibilities_and_draws_are_those_of_the_sum_of_gaussians(ki
     joint = fitted.weights_ * each
     np.testing.assert_allclose(fitted.score_samples(X), np.log(joint.sum(axis=1)), rtol=1e-9)
     np.testing.assert_allclose(fitted.predict_proba(X), joint / joint.sum(axis=1, keepdims=True), atol=1e-9)
-    draws, labels = fitted.sample(40_000, rng(3))
+    draws, labels = fitted.sample_with_labels(40_000, rng(3))
+    np.testing.assert_array_equal(draws, fitted.sample(40_000, rng(3)))
     share = np.bincount(labels, minlength=3) / len(labels)
     assert (np.abs(share - fitted.weights_) < 5 * np.sqrt(fitted.weights_ / len(labels))).all()
     for k, (mean, covariance) in enumerate(zip(fitted.means_, matrices)):
@@ -268,7 +272,7 @@ def test_data_that_are_hardly_any_give_finite_results(X, k, kind):
     for value in (fitted.weights_, fitted.means_, fitted.covariances_, fitted.score_samples(X), fitted.bic(X)):
         assert np.isfinite(value).all()
     np.testing.assert_allclose(fitted.predict_proba(np.vstack([X, [[1e300, -1e300]]])).sum(axis=1), 1)
-    assert np.isfinite(fitted.sample(10, rng(8))[0]).all()
+    assert np.isfinite(fitted.sample(10, rng(8))).all()
 
 
 def test_variances_of_1e_minus_30_are_found_where_the_floor_allows_them():
@@ -287,8 +291,8 @@ NAN = np.where(np.arange(60).reshape(30, 2) == 7, np.nan, X)
     "call, message",
     [
         (lambda: GaussianMixture(0), "n_components=0; expected a whole number"),
-        (lambda: GaussianMixture(2, covariance_type="round"), "covariance_type='round'; choose one of full, tied"),
-        (lambda: GaussianMixture(2, init="kmeans"), "init='kmeans'; choose one of k_means, random"),
+        (lambda: GaussianMixture(2, covariance_type="round"), "covariance_type='round'; expected one of full, tied"),
+        (lambda: GaussianMixture(2, init="kmeans"), "init='kmeans'; expected one of k_means, random"),
         (lambda: GaussianMixture(2, reg_covar=-1), "reg_covar=-1; expected a number of 0 or more"),
         (lambda: GaussianMixture(2, tol=np.nan), "tol=nan"),
         (lambda: GaussianMixture(31).fit(X, rng=rng()), r"30 point\(s\) for 31 components"),
@@ -313,4 +317,91 @@ def test_randomness_comes_from_a_generator():
         GaussianMixture(2).fit(X, rng=0)
     one, same = (GaussianMixture(2).fit(X, rng=rng(1)) for _ in range(2))
     np.testing.assert_array_equal(one.means_, same.means_)
-    np.testing.assert_array_equal(one.sample(5, rng(2))[0], same.sample(5, rng(2))[0])
+    np.testing.assert_array_equal(one.sample(5, rng(2)), same.sample(5, rng(2)))
+
+
+# Features that depend on each other, units, offsets -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["full", "tied"])
+def test_features_that_others_determine_are_always_refused_without_a_floor(kind):
+    for seed in range(60):
+        generator = rng(seed)
+        z = generator.standard_normal((60, 1 + seed % 3))
+        last = [z[:, :1], z @ generator.standard_normal((z.shape[1], 1)) + 3, -2.5 * z[:, :1]][seed // 3 % 3]
+        for X in (np.c_[z, last], np.c_[z, last] * 10.0 ** generator.uniform(-8, 8, z.shape[1] + 1)):
+            for k in (1, 2):
+                with pytest.raises(ValueError, match="one that the others determine"):
+                    GaussianMixture(k, covariance_type=kind, reg_covar=0).fit(X, rng=rng())
+
+
+@pytest.mark.parametrize("kind", COVARIANCE_TYPES)
+def test_constant_features_are_always_refused_without_a_floor(kind):
+    X, _ = clusters(rng(20), d=2, k=2, apart=30.0)
+    for constant in (0.1, 1e8 + 0.3, -1 / 3):
+        if kind != "spherical":
+            X[:, 1] = constant
+            with pytest.raises(ValueError, match="constant feature"):
+                GaussianMixture(1, covariance_type=kind, reg_covar=0).fit(X, rng=rng())
+        both = np.repeat([[constant, 1.0], [constant + 7, 3.0]], 40, axis=0)  # each cluster is one point
+        with pytest.raises(ValueError, match="too few different points"):
+            GaussianMixture(2, covariance_type=kind, reg_covar=0).fit(both, rng=rng())
+
+
+@pytest.mark.parametrize("kind", ["full", "tied"])
+def test_dependent_features_are_always_taken_with_a_floor(kind):
+    for seed in range(30):
+        z = rng(seed).standard_normal((60, 2)) * 10.0 ** rng(seed).uniform(-3, 9)
+        X = np.c_[z, z[:, :1], z.sum(axis=1)]
+        fitted = GaussianMixture(2, covariance_type=kind, tol=0, max_iter=5).fit(X, rng=rng())
+        assert np.isfinite(fitted.log_prob(X)).all()
+
+
+@pytest.mark.parametrize("kind", COVARIANCE_TYPES)
+def test_the_unit_and_the_offset_of_the_data_change_nothing(kind):
+    X, _ = clusters(rng(21), d=3, k=3)
+    plain = GaussianMixture(3, covariance_type=kind, reg_covar=0).fit(X, rng=rng(1))
+    for unit in (2.0**-460, 2.0**460):
+        scaled = GaussianMixture(3, covariance_type=kind, reg_covar=0).fit(X * unit, rng=rng(1))
+        np.testing.assert_allclose(scaled.means_ / unit, plain.means_, rtol=1e-9)
+        np.testing.assert_allclose(scaled.predict_proba(X * unit), plain.predict_proba(X), atol=1e-9)
+    far = X * 1e-3 + 1e8  # on a grid of 1.5e-5 SDs
+    shifted = GaussianMixture(3, covariance_type=kind, reg_covar=0).fit(far, rng=rng(1))
+    np.testing.assert_allclose(shifted.predict_proba(far), plain.predict_proba(X), atol=1e-2)
+    np.testing.assert_allclose(shifted.covariances_ * 1e6, plain.covariances_, rtol=1e-3, atol=1e-3)
+    for unit, words in ((1e-170, "too little to square"), (1e155, "too large to square")):
+        with pytest.raises(ValueError, match=words):
+            GaussianMixture(3, covariance_type=kind).fit(X * unit, rng=rng(1))
+
+
+def test_k_means_does_not_depend_on_the_unit_or_the_offset():
+    X, _ = clusters(rng(22), n=200, d=2, k=3, apart=8)
+    X = np.round(X * 2**20) / 2**20
+    centres, labels = k_means(X, 3, rng(2))
+    for unit, offset in ((2.0**-1000, 0.0), (2.0**1000, 0.0), (1.0, 2.0**30), (2.0**-1000, 2.0**-970)):
+        far = X * unit + offset
+        found = k_means(far, 3, rng(2))
+        np.testing.assert_array_equal(found[1], labels)
+        np.testing.assert_allclose((found[0] - offset) / unit, centres, atol=1e-5)
+        np.testing.assert_array_equal(
+            k_means_plus_plus(far, 3, rng(2)), k_means_plus_plus(X, 3, rng(2)) * unit + offset
+        )
+
+
+def test_rows_of_many_containers():
+    pandas = pytest.importorskip("pandas")
+    X = np.round(clusters(rng(23), n=100, d=2, k=2)[0] * 20)
+    expected = GaussianMixture(2).fit(X, rng=rng(3)).log_prob(X)
+    kinds = [X.astype(object), X.astype(np.int16), pandas.DataFrame(X), X.tolist(), pandas.DataFrame(X).astype("Int64")]
+    for rows in kinds:
+        np.testing.assert_allclose(GaussianMixture(2).fit(rows, rng=rng(3)).score_samples(rows), expected, rtol=1e-12)
+
+
+def test_a_mixture_that_ran_out_of_steps_says_so():
+    X, _ = clusters(rng(24), d=2, k=4, apart=2)
+    with pytest.warns(UserWarning, match="not converged in max_iter=2 steps; take more"):
+        assert not GaussianMixture(4, max_iter=2).fit(X, rng=rng()).converged_
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert GaussianMixture(4, max_iter=900).fit(X, rng=rng()).converged_
+        assert not GaussianMixture(4, max_iter=2, tol=0).fit(X, rng=rng()).converged_  # as asked for
