@@ -2,53 +2,88 @@
 
 On a grid, `p` and `q` are arrays of one shape: probabilities of sum 1, or densities at evenly spaced points, of which
 `spacing` is the step (in more dimensions the volume of a cell), so that sum(p) spacing is 1. Values are in nats.
-0 log 0 is 0; a KL divergence is inf where its first argument has probability and its second has none. From samples, `x`
-is (n, d) and `y` is (m, d). All results are float64.
+0 log 0 is 0; a KL divergence is inf where its first argument has probability and its second has none. Sums of terms
+that are never negative stay so in rounding: nothing cancels where p and q nearly agree, and nothing underflows.
+
+From samples, `x` is (n, d) and `y` is (m, d); distances are of differences, in a unit near their size, so that neither
+the unit nor the offset of the samples costs digits. All results are float64.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 
 from . import ops
-from ._support.arguments import check_positive, check_rng, check_size, is_number
+from ._support.arrays import as_floats
+from ._support.settings import ArrayKind, Column, Count, Kind, Positive, Rng, Rows, checked, is_number, one_of
 from .tape import Tensor
-from .watching import act
+from .watching import live_check
 
-BLOCK = 1 << 20  # pairs of points held at once: 8 MB of distances
+BLOCK = 1 << 17  # pairs of points held at once: 1 MB of distances
+FEW_FEATURES = 3  # up to which differences are as fast as a matrix product
 MEDIAN_POINTS = 1000
 LN_2 = math.log(2)
 
 
-def entropy(p, spacing: float = 1.0) -> float:
+def _as_densities(values, name: str, caller: str) -> np.ndarray:
+    values = as_floats(values, name, caller)
+    if not np.all((values >= 0) & (values < math.inf)):
+        raise ValueError(f"{caller} got {name} with numbers that are negative, NaN or inf; expected densities")
+    return values
+
+
+Densities = Annotated[Any, ArrayKind(_as_densities)]  # of any shape, 0 or more
+Order = Annotated[float, Kind("a number of 1 or more", lambda x: is_number(x) and 1 <= x < math.inf)]
+
+
+# On a grid ------------------------------------------------------------------------------------------------------------
+
+
+@checked
+def entropy(p: Densities, spacing: Positive = 1.0) -> float:
     """-sum p log p, times the spacing. Of a density it can be negative, and depends on the unit."""
-    (p,) = _on_grid("entropy()", spacing, p=p)
-    return float(-np.sum(_times_log(p, p)) * spacing)
+    _check_total(p, spacing, "p", "entropy()")
+    return float(-np.sum(_times_log(p * spacing, p)))
 
 
-def cross_entropy(p, q, spacing: float = 1.0) -> float:
+@checked
+def cross_entropy(p: Densities, q: Densities, spacing: Positive = 1.0) -> float:
     """-sum p log q, times the spacing: entropy(p) + kl(p, q). inf where q is 0 and p is not."""
-    p, q = _on_grid("cross_entropy()", spacing, p=p, q=q)
-    return float(-np.sum(_times_log(p, q)) * spacing)
+    _check_grid(p, q, spacing, "cross_entropy()")
+    return float(-np.sum(_times_log(p * spacing, q)))
 
 
-def kl(p, q, spacing: float = 1.0) -> float:
+@checked
+def kl(p: Densities, q: Densities, spacing: Positive = 1.0) -> float:
     """Kullback-Leibler divergence of q from p, KL(p || q) = sum p log(p / q), times the spacing; kl(q, p) differs."""
-    return f_divergence("kl", p, q, spacing)
+    return _divergence("kl", p, q, spacing, "kl()")
 
 
-def jensen_shannon(p, q, spacing: float = 1.0) -> float:
+@checked
+def jensen_shannon(p: Densities, q: Densities, spacing: Positive = 1.0) -> float:
     """(KL(p || m) + KL(q || m)) / 2 with m = (p + q) / 2: between 0 and ln 2, which it is where nothing overlaps."""
-    return f_divergence("js", p, q, spacing)
+    return _divergence("js", p, q, spacing, "jensen_shannon()")
 
 
-def total_variation(p, q, spacing: float = 1.0) -> float:
+@checked
+def total_variation(p: Densities, q: Densities, spacing: Positive = 1.0) -> float:
     """Half of sum |p - q|, times the spacing: between 0 and 1, the largest difference of the probability of any set."""
-    return f_divergence("tv", p, q, spacing)
+    return _divergence("tv", p, q, spacing, "total_variation()")
+
+
+@checked
+def f_divergence(name: Name, p: Densities, q: Densities, spacing: Positive = 1.0) -> float:
+    """D(p || q) = sum q f(p / q), times the spacing, for a name of F_DIVERGENCES; may be inf where p or q is 0.
+
+    Where q is 0, q f(p / q) is its limit, p times the slope of f at infinity. None but "gan" is ever negative.
+
+    Source: Csiszar, Studia Scientiarum Mathematicarum Hungarica 2, 299 (1967).
+    """
+    return _divergence(name, p, q, spacing, "f_divergence()")
 
 
 class FDivergence(NamedTuple):
@@ -56,17 +91,23 @@ class FDivergence(NamedTuple):
 
     Attributes
     ----------
-    perspective : (p, q) -> q f(p / q), also where p or q is 0 but not both; f(u) is perspective(u, 1).
+    excess : (p, q) -> q (f(p / q) - slope (p / q - 1)), also where p or q is 0 but not both.
     critic : (p, q) -> f'(p / q), the best critic.
     conjugate : t -> f*(t) = sup_u (u t - f(u)), of arrays or tensors.
     lowest, highest : the closed interval of critics t for which f*(t) is finite, or its limits.
+    slope : what is taken off f for `excess` to be never negative; p and q of one sum make nothing of it.
     """
 
-    perspective: Callable
+    excess: Callable
     critic: Callable
     conjugate: Callable
     lowest: float
     highest: float
+    slope: float = 0.0
+
+    def perspective(self, p: np.ndarray, q: np.ndarray) -> np.ndarray:
+        """q f(p / q), also where p or q is 0 but not both; f(u) is perspective(u, 1)."""
+        return self.excess(p, q) + self.slope * (p - q)
 
 
 def _times_log(p, q):
@@ -75,69 +116,113 @@ def _times_log(p, q):
         return np.where(p > 0, p * np.log(np.where(p > 0, q, 1.0)), 0.0)
 
 
-def _times_log_ratio(p, q):
-    """p log(p / q), and 0 where p is 0. The ratio itself might overflow."""
-    return _times_log(p, p) - _times_log(p, q)
+def _excess_kl(p, q):
+    """p log(p / q) - p + q, which is q where p is 0, and inf where q is 0 and p is not."""
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        step = (q - p) / p
+        near = np.abs(step) < 0.25
+        far = p * _log_ratio(p, q) + (q - p)
+    far = np.where(p > 0, far, q)
+    # With s = (q - p) / (q + p), log(q / p) is 2 artanh(s), and step - 2 s is step s.
+    s = np.where(near, (q - p) / np.where(near, q + p, 1.0), 0.0)
+    square = np.square(s)
+    series = _horner(square, [2 / (2 * k + 1) for k in range(1, 11)])
+    return np.where(near, p * (s * (np.where(near, step, 0.0) - square * series)), far)
+
+
+def _horner(x, coefficients):
+    """c0 + c1 x + c2 x^2 + ..."""
+    total = coefficients[-1]
+    for coefficient in coefficients[-2::-1]:
+        total = total * x + coefficient
+    return total
+
+
+def _excess_js(p, q):
+    """p log(p / m) + q log(q / m) with m = (p + q) / 2, which may underflow and is not formed."""
+    more, less = np.maximum(p, q), np.minimum(p, q)
+    ratio = less / more
+    far = more * (1 + ratio) * (LN_2 - np.log1p(ratio)) + less * np.where(less > 0, _log_ratio(less, more), 0.0)
+    # (1 + r) log(1 + r) + (1 - r) log(1 - r) with r = (p - q) / (p + q)
+    r = np.where(ratio > 0.3, (more - less) / more / (1 + ratio), 0.0)
+    near = more * ((1 + ratio) / 2) * (2 * r * np.arctanh(r) + np.log1p(-np.square(r)))
+    return np.where(ratio > 0.3, near, far)
+
+
+def _log_ratio(p, q):
+    """log(p / q) to rounding: also where p is nearly q, and where the ratio itself would over- or underflow."""
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        ratio = p / q
+        near = (ratio > 0.5) & (ratio < 2)
+        plain = (ratio > 1e-300) & (ratio < 1e300)
+        logs = np.where(plain, np.log(ratio), np.log(p) - np.log(q))
+    return np.where(near, np.log1p(np.where(near, (p - q) / np.where(near, q, 1.0), 0.0)), logs)
+
+
+def _log_share(p, q):
+    """log(2 p / (p + q)), to rounding also where p is nearly q."""
+    apart = np.where(p > q / 4, (p - q) / (p + q), 0.0)
+    return np.where(p > q / 4, np.log1p(apart), LN_2 - np.logaddexp(0.0, _log_ratio(q, p)))
 
 
 # f-divergences by name; in brackets f(u).
 F_DIVERGENCES = {
     # [u log u]
     "kl": FDivergence(
-        _times_log_ratio,
-        lambda p, q: 1 + np.log(p) - np.log(q),
-        lambda t: ops.exp(ops.subtract(t, 1.0)),
+        _excess_kl,
+        lambda p, q: 1 + _log_ratio(p, q),
+        lambda t: ops.exp(t - 1.0),
         -math.inf,
         math.inf,
+        slope=1.0,
     ),
     # [-log u]
     "reverse_kl": FDivergence(
-        lambda p, q: _times_log_ratio(q, p),
+        lambda p, q: _excess_kl(q, p),
         lambda p, q: -q / p,
-        lambda t: ops.subtract(-1.0, ops.log(ops.negative(t))),
+        lambda t: -1.0 - ops.log(-t),
         -math.inf,
         0.0,
+        slope=-1.0,
     ),
     # [(u log u - (u + 1) log((u + 1) / 2)) / 2], the Jensen-Shannon divergence
     "js": FDivergence(
-        lambda p, q: (_times_log_ratio(p, (p + q) / 2) + _times_log_ratio(q, (p + q) / 2)) / 2,
-        lambda p, q: (LN_2 + np.log(p / (p + q))) / 2,
+        lambda p, q: _excess_js(p, q) / 2,
+        lambda p, q: _log_share(p, q) / 2,
         # -log(2 - exp(2 t)) / 2, without a difference that rounds below 0
-        lambda t: ops.multiply(
-            ops.add(ops.log(ops.negative(ops.expm1(ops.subtract(ops.multiply(t, 2.0), LN_2)))), LN_2), -0.5
-        ),
+        lambda t: (ops.log(-ops.expm1(t * 2.0 - LN_2)) + LN_2) * -0.5,
         -math.inf,
         LN_2 / 2,
     ),
     # [u log u - (u + 1) log(u + 1)], what a GAN's discriminator estimates: 2 JS - log 4, so -log 4 for p = q
     "gan": FDivergence(
-        lambda p, q: _times_log_ratio(p, p + q) + _times_log_ratio(q, p + q),
-        lambda p, q: np.log(p / (p + q)),
-        lambda t: ops.negative(ops.log(ops.negative(ops.expm1(t)))),
+        lambda p, q: _excess_js(p, q) - LN_2 * p - LN_2 * q,
+        lambda p, q: _log_share(p, q) - LN_2,
+        lambda t: -ops.log(-ops.expm1(t)),
         -math.inf,
         0.0,
     ),
     # [(u - 1)^2]; f* is that of f on all numbers, not only u >= 0
     "pearson": FDivergence(
-        lambda p, q: np.square(p - q) / q,
-        lambda p, q: 2 * (p / q - 1),
-        lambda t: ops.add(ops.multiply(ops.square(t), 0.25), t),
+        lambda p, q: (p - q) * ((p - q) / q),
+        lambda p, q: 2 * ((p - q) / q),
+        lambda t: ops.square(t) * 0.25 + t,
         -math.inf,
         math.inf,
     ),
     # [(u - 1)^2 / u]
     "neyman": FDivergence(
-        lambda p, q: np.square(p - q) / p,
-        lambda p, q: 1 - np.square(q / p),
-        lambda t: ops.subtract(2.0, ops.multiply(ops.sqrt(ops.subtract(1.0, t)), 2.0)),
+        lambda p, q: (p - q) * ((p - q) / p),
+        lambda p, q: (p - q) / p * (1 + q / p),
+        lambda t: 2.0 - 2.0 * ops.sqrt(1.0 - t),
         -math.inf,
         1.0,
     ),
     # [(sqrt(u) - 1)^2], the squared Hellinger distance without the factor 1/2: between 0 and 2
     "hellinger": FDivergence(
-        lambda p, q: np.square(np.sqrt(p) - np.sqrt(q)),
-        lambda p, q: 1 - np.sqrt(q / p),
-        lambda t: ops.subtract(ops.divide(1.0, ops.subtract(1.0, t)), 1.0),
+        lambda p, q: np.square((p - q) / (np.sqrt(p) + np.sqrt(q))),
+        lambda p, q: (p - q) / (np.sqrt(p) * (np.sqrt(p) + np.sqrt(q))),
+        lambda t: 1.0 / (1.0 - t) - 1.0,
         -math.inf,
         1.0,
     ),
@@ -150,33 +235,38 @@ F_DIVERGENCES = {
         0.5,
     ),
 }
+Name = Annotated[str, one_of(F_DIVERGENCES)]
 
 
-def f_divergence(name: str, p, q, spacing: float = 1.0) -> float:
-    """D(p || q) = sum q f(p / q), times the spacing, for a name of F_DIVERGENCES; may be inf where p or q is 0.
-
-    Where q is 0, q f(p / q) is its limit, p times the slope of f at infinity.
-
-    Source: Csiszar, Studia Scientiarum Mathematicarum Hungarica 2, 299 (1967).
-    """
-    p, q = _on_grid("f_divergence()", spacing, p=p, q=q)
+def _divergence(name: str, p, q, spacing: float, caller: str) -> float:
+    _check_grid(p, q, spacing, caller)
+    family = F_DIVERGENCES[name]
+    p, q = p * spacing, q * spacing  # probabilities, which cannot overflow
     some = (p > 0) | (q > 0)
     with np.errstate(divide="ignore", over="ignore"):
-        return float(np.sum(_family(name).perspective(p[some], q[some])) * spacing)
+        total = float(np.sum(family.excess(p[some], q[some])))
+    if not family.slope:
+        return total
+    surplus = float(np.sum(p) - np.sum(q))
+    if abs(surplus) < 1e-12:  # rounding of sums that are equal
+        return total
+    return max(0.0, total + family.slope * surplus)
 
 
-def optimal_critic(name: str, p, q) -> np.ndarray:
+@checked
+def optimal_critic(name: Name, p: Densities, q: Densities) -> np.ndarray:
     """f'(p / q) in the shape of p and q: the critic for which `variational_bound` is D(p || q).
 
     Only the ratio matters, so no normalisation is asked for. It may be infinite where p or q is 0, and is NaN where
     both are.
     """
-    p, q = _pair(p, q, "optimal_critic()", "p", "q")
+    _check_pair(p, q, "optimal_critic()")
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        return _family(name).critic(p, q)
+        return F_DIVERGENCES[name].critic(p, q)
 
 
-def variational_bound(name: str, critic_on_p, critic_on_q):
+@checked
+def variational_bound(name: Name, critic_on_p: Any, critic_on_q: Any) -> float | Tensor:
     """E_p[T] - E_q[f*(T)], never above D(p || q) in expectation, and equal to it for `optimal_critic`.
 
     The critic T is given by its values at samples of p and at samples of q, arrays or tensors of any shape: of tensors
@@ -187,16 +277,23 @@ def variational_bound(name: str, critic_on_p, critic_on_q):
 
     Source: Nowozin, Cseke and Tomioka, "f-GAN" (2016), equation 4 and table 2.
     """
-    family = _family(name)
-    values = []
-    for critic, which in ((critic_on_p, "critic_on_p"), (critic_on_q, "critic_on_q")):
-        critic = critic if isinstance(critic, (Tensor, np.ndarray)) else np.asarray(critic, float)
-        act(_check_critic, critic.data if type(critic) is Tensor else critic, which, name)
-        values.append(critic)
-    return ops.mean(values[0]) - ops.mean(family.conjugate(values[1]))
+    on_p = _critic(critic_on_p, "critic_on_p", name)
+    on_q = _critic(critic_on_q, "critic_on_q", name)
+    return ops.mean(on_p) - ops.mean(F_DIVERGENCES[name].conjugate(on_q))
 
 
-def energy_distance(x, y) -> float:
+def _critic(values, which: str, name: str):
+    if not isinstance(values, (Tensor, np.ndarray)):
+        values = np.asarray(values, float)
+    live_check(_check_critic, values.data if type(values) is Tensor else values, which, name)
+    return values
+
+
+# From samples ---------------------------------------------------------------------------------------------------------
+
+
+@checked
+def energy_distance(x: Rows, y: Rows) -> float:
     """2 E|x - y| - E|x - x'| - E|y - y'| over all pairs of the samples: 0 for equal ones, never below.
 
     It is the squared distance of the characteristic functions, suitably weighted; some programs give its square root.
@@ -204,26 +301,26 @@ def energy_distance(x, y) -> float:
 
     Source: Szekely and Rizzo, Journal of Statistical Planning and Inference 143, 1249 (2013), equation 6.1.
     """
-    x, y = _samples(x, y, "energy_distance()", 1)
+    unit, x, y = _in_their_unit(x, y, "energy_distance()")
     n, m = len(x), len(y)
     within = _sum_of_pairs(x, x, np.sqrt) / n**2 + _sum_of_pairs(y, y, np.sqrt) / m**2
-    return max(0.0, 2 * _sum_of_pairs(x, y, np.sqrt) / (n * m) - within)
+    return max(0.0, 2 * _sum_of_pairs(x, y, np.sqrt) / (n * m) - within) * unit
 
 
-def median_heuristic(x, y) -> float:
+@checked
+def median_heuristic(x: Rows, y: Rows) -> float:
     """A bandwidth for `mmd_squared`: the median distance between two points of both samples together.
 
     Of more than 1000 points every k-th is taken, so that about 1000 remain. Raises ValueError where it is 0.
 
     Source: Gretton et al., Journal of Machine Learning Research 13, 723 (2012), section 8.
     """
-    x, y = _samples(x, y, "median_heuristic()", 1)
-    points = np.concatenate([x, y])
+    unit, *units = _in_their_unit(x, y, "median_heuristic()")
+    points = np.concatenate(units)
     points = points[:: -(-len(points) // MEDIAN_POINTS)]
     distances = np.sqrt(_squared_distances(points, points)[np.triu_indices(len(points), 1)])
-    median = float(np.median(distances))
-    # The squares above are right to about 1e-16 of the largest; equal points may come out that far apart.
-    if not median > 1e-7 * distances.max():
+    median = float(np.median(distances)) * unit
+    if not median > 0:
         raise ValueError(
             f"median_heuristic() got {len(x)} and {len(y)} points of which at least half the pairs coincide; give "
             "mmd_squared() a bandwidth"
@@ -231,7 +328,8 @@ def median_heuristic(x, y) -> float:
     return median
 
 
-def mmd_squared(x, y, bandwidth: float | None = None) -> float:
+@checked
+def mmd_squared(x: Rows, y: Rows, bandwidth: Positive | None = None) -> float:
     """Squared maximum mean discrepancy E k(x, x') + E k(y, y') - 2 E k(x, y), estimated without bias.
 
     The kernel is k(a, b) = exp(-|a - b|^2 / (2 bandwidth^2)); the bandwidth is the median heuristic's unless given.
@@ -241,15 +339,15 @@ def mmd_squared(x, y, bandwidth: float | None = None) -> float:
 
     Source: Gretton et al., Journal of Machine Learning Research 13, 723 (2012), equation 3.
     """
-    x, y = _samples(x, y, "mmd_squared()", 2)
-    if bandwidth is None:
-        bandwidth = median_heuristic(x, y)
-    check_positive(bandwidth, "bandwidth", "mmd_squared()")
+    unit, x, y = _in_their_unit(x, y, "mmd_squared()")
     n, m = len(x), len(y)
+    if min(n, m) < 2:
+        raise ValueError(f"mmd_squared() got {n} and {m} points; it needs at least 2 points of each")
+    bandwidth = median_heuristic(x, y) if bandwidth is None else max(bandwidth / unit, np.finfo(float).tiny)
 
     def kernel(squares):
         with np.errstate(over="ignore"):  # exp(-inf) is the 0 that a narrow kernel has there
-            return np.exp(squares / bandwidth / bandwidth / -2)
+            return np.exp(squares / bandwidth / bandwidth * -0.5)
 
     # A point with itself has kernel 1; such pairs are left out.
     within_x = (_sum_of_pairs(x, x, kernel) - n) / (n * (n - 1))
@@ -257,22 +355,20 @@ def mmd_squared(x, y, bandwidth: float | None = None) -> float:
     return within_x + within_y - 2 * _sum_of_pairs(x, y, kernel) / (n * m)
 
 
-def wasserstein_1d(x, y, order: float = 2) -> float:
+@checked
+def wasserstein_1d(x: Column, y: Column, order: Order = 2) -> float:
     """Wasserstein distance of samples x (n,) and y (m,) on a line, exact for any n and m.
 
     (integral over the levels u of |F_x^-1(u) - F_y^-1(u)|^order)^(1 / order): sorted values are moved to sorted values.
 
     Source: Villani, "Topics in Optimal Transportation" (2003), theorem 2.18.
     """
-    x, y = np.asarray(x, float), np.asarray(y, float)
-    if x.ndim != 1 or y.ndim != 1:
-        raise ValueError(f"wasserstein_1d() got shapes {x.shape} and {y.shape}; expected (n,) and (m,)")
-    x, y = (each[:, 0] for each in _samples(x[:, None], y[:, None], "wasserstein_1d()", 1))
-    levels = _levels(len(x), len(y))
-    return float(_moved(x, y, levels, _order(order, "wasserstein_1d()")) ** (1 / order))
+    unit, x, y = _in_their_unit(x[:, None], y[:, None], "wasserstein_1d()")
+    return _distance_on_line(x[:, 0], y[:, 0], _levels(len(x), len(y)), order) * unit
 
 
-def sliced_wasserstein(x, y, *, rng: np.random.Generator, directions: int = 100, order: float = 2) -> float:
+@checked
+def sliced_wasserstein(x: Rows, y: Rows, *, rng: Rng, directions: Count = 100, order: Order = 2) -> float:
     """Wasserstein distance of x (n, d) and y (m, d) along random directions: (mean of W^order)^(1 / order).
 
     The directions are uniform on the sphere. Samples that differ by a shift of length r are about r / sqrt(d)
@@ -280,18 +376,13 @@ def sliced_wasserstein(x, y, *, rng: np.random.Generator, directions: int = 100,
 
     Source: Bonneel et al., Journal of Mathematical Imaging and Vision 51, 22 (2015), definition 7.
     """
-    x, y = _samples(x, y, "sliced_wasserstein()", 1)
-    check_rng(rng, "sliced_wasserstein()")
-    order, directions = (
-        _order(order, "sliced_wasserstein()"),
-        check_size(directions, "directions", "sliced_wasserstein()"),
-    )
+    unit, x, y = _in_their_unit(x, y, "sliced_wasserstein()")
+    x, y = x - y[0], y - y[0]  # a product of what is far from the origin loses digits
     levels = _levels(len(x), len(y))
-    total = 0.0
-    for direction in rng.standard_normal((directions, x.shape[1])):
-        direction /= np.linalg.norm(direction)
-        total += _moved(x @ direction, y @ direction, levels, order)
-    return float((total / directions) ** (1 / order))
+    along = rng.standard_normal((directions, x.shape[1]))
+    along /= np.linalg.norm(along, axis=1, keepdims=True)
+    distances = [_distance_on_line(x @ direction, y @ direction, levels, order) for direction in along]
+    return _power_mean(np.array(distances), np.full(directions, 1 / directions), order) * unit
 
 
 def _levels(n: int, m: int):
@@ -302,88 +393,83 @@ def _levels(n: int, m: int):
     return (ends - starts) / (n * m), starts // m, starts // n
 
 
-def _moved(x, y, levels, order) -> float:
-    """Integral of |F_x^-1 - F_y^-1|^order over the levels, for values (n,) and (m,)."""
+def _distance_on_line(x, y, levels, order) -> float:
+    """(Integral of |F_x^-1 - F_y^-1|^order over the levels)^(1 / order), for values (n,) and (m,)."""
     width, of_x, of_y = levels
-    return np.sum(width * np.abs(np.sort(x)[of_x] - np.sort(y)[of_y]) ** order)
+    return _power_mean(np.abs(np.sort(x)[of_x] - np.sort(y)[of_y]), width, order)
+
+
+def _power_mean(values, weights, order) -> float:
+    """(sum of weights values^order)^(1 / order), the greatest value taken out, so that no power leaves the numbers."""
+    greatest = values.max()
+    if greatest == 0:
+        return 0.0
+    return float(np.sum(weights * (values / greatest) ** order) ** (1 / order) * greatest)
+
+
+def _in_their_unit(x, y, caller: str):
+    """A unit near the size of the samples, a power of 2, and both in it: differences and squares do not overflow."""
+    _check_widths(x, y, caller)
+    exponent = np.frexp(max(np.abs(x).max(), np.abs(y).max()))[1]
+    unit = float(np.ldexp(1.0, exponent - 1))
+    return unit, x / unit, y / unit
 
 
 def _squared_distances(x, y):
-    """|x_i - y_j|^2, (n, m), by |x|^2 + |y|^2 - 2 x y, which keeps more digits from near the middle."""
-    middle = y.mean(0)
-    x, y = x - middle, y - middle
-    squares = np.sum(x * x, 1)[:, None] + np.sum(y * y, 1) - 2 * (x @ y.T)
-    return np.maximum(squares, 0.0, out=squares)
+    """|x_i - y_j|^2, (n, m), right to 1e-13 of each: of differences, where |x|^2 + |y|^2 - 2 x y would lose digits."""
+    if x.shape[1] <= FEW_FEATURES:
+        squares = np.zeros((len(x), len(y)))
+        for of_x, of_y in zip(x.T, y.T):
+            squares += np.square(np.subtract.outer(of_x, of_y))
+        return squares
+    middle = y.mean(axis=0)
+    apart_x, apart_y = x - middle, y - middle
+    sizes = np.add.outer(np.sum(np.square(apart_x), axis=1), np.sum(np.square(apart_y), axis=1))
+    squares = sizes - 2 * (apart_x @ apart_y.T)
+    near = np.flatnonzero(squares < 0.01 * sizes)
+    for some in np.array_split(near, 1 + len(near) * x.shape[1] // BLOCK):
+        i, j = np.divmod(some, len(y))
+        squares.flat[some] = np.sum(np.square(x[i] - y[j]), axis=1)
+    return squares
 
 
 def _sum_of_pairs(x, y, function) -> float:
     """Sum of a function of the squared distance over all pairs, some rows at a time."""
     rows = max(1, BLOCK // len(y))
-    total = 0.0
-    for start in range(0, len(x), rows):
-        squares = _squared_distances(x[start : start + rows], y)
-        if x is y:
-            # The distance of a point to itself comes out as a rounding error, whose root is not small.
-            np.fill_diagonal(squares[:, start:], 0.0)
-        total += float(np.sum(function(squares)))
-    return total
+    parts = [np.sum(function(_squared_distances(x[start : start + rows], y))) for start in range(0, len(x), rows)]
+    return math.fsum(parts)
 
 
-def _samples(x, y, caller, least):
-    """Both samples as float64, checked."""
-    x, y = np.asarray(x, float), np.asarray(y, float)
-    if x.ndim != 2 or y.ndim != 2 or x.shape[1] != y.shape[1]:
+# Checks ---------------------------------------------------------------------------------------------------------------
+
+
+def _check_widths(x, y, caller: str) -> None:
+    if x.shape[1] != y.shape[1]:
         raise ValueError(f"{caller} got samples of shapes {x.shape} and {y.shape}; expected (n, d) and (m, d)")
-    if min(len(x), len(y)) < least or x.shape[1] == 0:
-        raise ValueError(
-            f"{caller} got samples of shapes {x.shape} and {y.shape}; it needs at least {least} points of each, and a "
-            "feature"
-        )
-    for each, name in ((x, "x"), (y, "y")):
-        # The square of a larger number than this, summed, might overflow.
-        if not np.all(np.abs(each) < 1e100):
-            raise ValueError(f"{caller} got NaN or numbers beyond 1e100 in {name}; leave out these points first")
-    return x, y
 
 
-def _order(order, caller) -> float:
-    if not is_number(order) or not 1 <= order < math.inf:
-        raise ValueError(f"{caller} got order={order!r}; expected a number of 1 or more")
-    return order
-
-
-def _family(name) -> FDivergence:
-    if name not in F_DIVERGENCES:
-        raise ValueError(f"there is no f-divergence {name!r}; choose one of {', '.join(F_DIVERGENCES)}")
-    return F_DIVERGENCES[name]
-
-
-def _pair(p, q, caller, first, second):
-    p, q = np.asarray(p, float), np.asarray(q, float)
+def _check_pair(p, q, caller: str) -> None:
     if p.shape != q.shape:
-        raise ValueError(f"{caller} got {first} of shape {p.shape} and {second} of shape {q.shape}; expected one shape")
-    for values, name in ((p, first), (q, second)):
-        if not np.all((values >= 0) & (values < math.inf)):
-            raise ValueError(f"{caller} got {name} with numbers that are negative, NaN or inf; expected densities")
-    return p, q
+        raise ValueError(f"{caller} got p of shape {p.shape} and q of shape {q.shape}; expected one shape")
 
 
-def _on_grid(caller, spacing, **given):
-    check_positive(spacing, "spacing", caller)
-    names, values = list(given), list(given.values())
-    values = _pair(values[0], values[-1], caller, names[0], names[-1])[: len(given)]
-    for name, each in zip(names, values):
-        total = np.sum(each) * spacing
-        # Wide enough for a density whose tails the grid cuts off, or that it samples coarsely.
-        if not abs(total - 1) < 1e-3:
-            raise ValueError(
-                f"{caller} got {name} of sum times spacing {total:.6g}; expected 1: give the spacing of the grid, "
-                "widen it, or divide by that sum"
-            )
-    return values
+def _check_grid(p, q, spacing: float, caller: str) -> None:
+    _check_pair(p, q, caller)
+    _check_total(p, spacing, "p", caller)
+    _check_total(q, spacing, "q", caller)
 
 
-def _check_critic(values, which, name):
+def _check_total(values, spacing: float, name: str, caller: str) -> None:
+    total = np.sum(values * spacing)
+    # Wide enough for a density whose tails the grid cuts off, or that it samples coarsely.
+    if not abs(total - 1) < 1e-3:
+        raise ValueError(
+            f"{caller} got {name} of sum times spacing {total:.6g}; expected 1: give the spacing of the grid, "
+            "widen it, or divide by that sum"
+        )
+
+
+def _check_critic(values, which: str, name: str) -> None:
     lowest, highest = F_DIVERGENCES[name].lowest, F_DIVERGENCES[name].highest
     if not values.size:
         raise ValueError(f"variational_bound() got {which} without values; give at least one")

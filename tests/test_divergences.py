@@ -1,6 +1,7 @@
 """Divergences against SciPy, closed forms of Gaussians, double loops, and each other; estimates over many repeats."""
 
 import math
+from decimal import Decimal, getcontext
 
 import numpy as np
 import pytest
@@ -305,6 +306,143 @@ def test_one_point_each_constant_features_and_far_samples_are_finite():
     assert -0.1 - 1e-12 <= divergences.mmd_squared(x, x[:5].copy(), 1e-200) <= 0
 
 
+# Rounding, underflow, units -------------------------------------------------------------------------------------------
+
+getcontext().prec = 60
+
+
+def exact_divergence(name, p, q):
+    """By its definition in 60 digits; p and q are floats taken as exact."""
+    total = Decimal(0)
+    for a, b in zip(map(Decimal, p.tolist()), map(Decimal, q.tolist())):
+        log_a, log_b, log_sum = (v.ln() if v else Decimal(0) for v in (a, b, a + b))
+        if name in ("kl", "reverse_kl"):
+            a, b, log_a, log_b = (a, b, log_a, log_b) if name == "kl" else (b, a, log_b, log_a)
+            total += a * (log_a - log_b)
+        elif name in ("js", "gan"):
+            half = Decimal(2).ln() if name == "js" else 0
+            total += (a * (log_a - log_sum + half) + b * (log_b - log_sum + half)) / (2 if name == "js" else 1)
+        elif name in ("pearson", "neyman"):
+            total += (a - b) ** 2 / (b if name == "pearson" else a)
+        else:
+            total += (a.sqrt() - b.sqrt()) ** 2 if name == "hellinger" else abs(a - b) / 2
+    return total
+
+
+@pytest.mark.parametrize("name", F_DIVERGENCES)
+def test_f_divergences_to_rounding_for_distributions_that_nearly_agree_and_for_tiny_ones(name):
+    for seed in range(60):
+        r = rng(seed)
+        p = r.dirichlet(np.full(9, 0.3))
+        p[p < 1e-200] = 1e-200
+        # Multiples of 2^-60 are exchanged, so that the sums are equal exactly and not only to rounding.
+        p[1:8] = np.round(p[1:8] * 2.0**40) / 2.0**40 + 2.0**-40
+        size = 2.0 ** -r.integers(1, 12)
+        moved = np.round(p[1:7] * size * r.uniform(-1, 1, 6) * 2.0**52) / 2.0**52
+        q = p.copy()
+        q[1:7] += moved - moved[::-1]
+        if not (q > 0).all():
+            continue
+        p, q = p / 2.0, q / 2.0
+        p, q = np.append(p, 0.5), np.append(q, 0.5)
+        p, q = p / p.sum(), q / q.sum()
+        got, expected = f_divergence(name, p, q), exact_divergence(name, p, q)
+        # p and q have sums that differ by rounding, which counts in some by its sign: their value is that of equal sums
+        slope = F_DIVERGENCES[name].slope
+        expected -= Decimal(slope) * (sum(map(Decimal, p.tolist())) - sum(map(Decimal, q.tolist())))
+        assert abs(Decimal(got) - expected) <= Decimal("4e-15") * abs(expected), (got, expected)
+
+
+@pytest.mark.parametrize("name", sorted(set(F_DIVERGENCES) - {"gan"}))
+def test_f_divergences_are_never_negative(name):
+    x = np.nextafter(0.5, 0)
+    assert 0 <= f_divergence(name, [x, 1 - x], [1 - x, x]) < 1e-15
+    for seed in range(500):
+        r = rng(seed)
+        p = r.dirichlet(np.full(7, 10.0 ** r.uniform(-1, 2)))
+        q = p * (1 + r.integers(-4, 5, 7) * 2.0 ** r.uniform(-52, -20))
+        assert f_divergence(name, p, q / q.sum()) >= 0 and f_divergence(name, p, p) == 0
+        wide = q * (1 + 9e-4 * r.uniform(-1, 1))  # as a grid may be off
+        assert f_divergence(name, p, wide / 1.0 if abs(wide.sum() - 1) < 1e-3 else q) >= 0
+
+
+def test_probabilities_at_the_edge_of_the_numbers():
+    """Against mathematics: 5e-324 is the smallest float there is."""
+    tiny, small = 5e-324, 1e-310
+    assert divergences.jensen_shannon([0, 1], [tiny, 1]) == 0  # 1.7e-324
+    assert divergences.jensen_shannon([tiny, 1], [tiny, 1]) == 0
+    assert divergences.jensen_shannon([0, 1], [small, 1]) == pytest.approx(small * math.log(2) / 2, rel=1e-9, abs=0)
+    assert divergences.kl([tiny, 1], [0.5, 0.5]) == pytest.approx(math.log(2))
+    assert divergences.kl([0.5, 0.5], [tiny, 1]) == pytest.approx(
+        0.5 * (math.log(0.5) - math.log(tiny) + math.log(0.5))
+    )
+    assert f_divergence("reverse_kl", [tiny, 1], [0.5, 0.5]) == divergences.kl([0.5, 0.5], [tiny, 1])
+    assert f_divergence("gan", [0, 1], [tiny, 1]) == pytest.approx(-math.log(4))
+    assert f_divergence("pearson", [1e-200, 1], [1e-201, 1]) == pytest.approx(8.1e-200, rel=1e-9, abs=0)
+    assert f_divergence("neyman", [1e-201, 1], [1e-200, 1]) == pytest.approx(8.1e-200, rel=1e-9, abs=0)
+    assert f_divergence("hellinger", [1e-300, 1], [0, 1]) == pytest.approx(1e-300, rel=1e-9, abs=0)
+    assert divergences.total_variation([small, 1], [0, 1]) == pytest.approx(small / 2, rel=1e-9, abs=0)
+    # Densities per very small and very large units
+    for unit in (1e-300, 1e300):
+        scaled = [np.array(each) / unit for each in (P, Q)]
+        assert divergences.kl(*scaled, unit) == pytest.approx(divergences.kl(P, Q), rel=1e-12)
+        assert divergences.jensen_shannon(*scaled, unit) == pytest.approx(divergences.jensen_shannon(P, Q), rel=1e-12)
+        assert divergences.entropy(scaled[0], unit) == pytest.approx(divergences.entropy(P) + math.log(unit), rel=1e-12)
+    # Critics see ratios alone.
+    for name in F_DIVERGENCES:
+        np.testing.assert_allclose(
+            optimal_critic(name, P * 1e-300, Q * 1e-300), optimal_critic(name, P, Q), rtol=1e-13, atol=1e-15
+        )
+    assert optimal_critic("js", [1e-300], [1e300])[0] == pytest.approx((math.log(2) - 600 * math.log(10)) / 2)
+
+
+FROM_SAMPLES = {
+    "energy": (divergences.energy_distance, 1),
+    "median": (divergences.median_heuristic, 1),
+    "mmd": (divergences.mmd_squared, 0),
+    "sliced": (lambda x, y: divergences.sliced_wasserstein(x, y, rng=rng(3), order=3), 1),
+    "line": (lambda x, y: divergences.wasserstein_1d(x[:, 0], y[:, 0], order=100), 1),
+}
+
+
+@pytest.mark.parametrize("name", FROM_SAMPLES)
+def test_distances_of_samples_do_not_depend_on_unit_and_offset(name):
+    distance, power = FROM_SAMPLES[name]
+    x, y = rng(1).standard_normal((30, 3)), rng(2).standard_normal((20, 3)) * 1.5 + 0.4
+    x, y = np.round(x * 2**20) / 2**20, np.round(y * 2**20) / 2**20
+    expected = distance(x, y)
+    for unit in (2.0**-900, 2.0**-560, 2.0**560, 2.0**1000):
+        assert distance(x * unit, y * unit) / unit**power == pytest.approx(expected, rel=1e-12)
+    for offset in (2.0**30, -(2.0**26)):
+        assert distance(x + offset, y + offset) == pytest.approx(expected, rel=1e-9)
+    shift = 1e8
+    assert distance(x * 1e-3 + shift, y * 1e-3 + shift) / 1e-3**power == pytest.approx(expected, rel=1e-3)
+
+
+def test_wasserstein_of_high_order_and_far_or_near_points():
+    assert divergences.wasserstein_1d([0.0], [1e4], order=100) == pytest.approx(1e4, rel=1e-14)
+    assert divergences.wasserstein_1d([0.0], [1e-200]) == pytest.approx(1e-200, rel=1e-14, abs=0)
+    assert divergences.wasserstein_1d([0.0, 1.0], [0.0, 3.0], order=1e4) == pytest.approx(2, rel=1e-3)
+    for point in (1e-200, 1e200):
+        x, y = np.zeros((1, 2)), np.full((1, 2), point)
+        assert divergences.energy_distance(x, y) == pytest.approx(2 * math.sqrt(2) * point, rel=1e-14, abs=0)
+        found = divergences.sliced_wasserstein(x, y, rng=rng(), directions=4000)
+        assert found == pytest.approx(point, rel=0.05, abs=0)
+    near = 1e6 + np.array([[0.0], [1e-9], [2e-9]])  # |x|^2 + |y|^2 - 2 x y would make nothing of these
+    gaps = np.abs(near - near.T)[np.triu_indices(3, 1)]
+    assert divergences.median_heuristic(near, near[:1]) in gaps
+
+
+def test_samples_of_any_kind_of_number():
+    x, y = rng(4).integers(0, 200, (30, 2)), rng(5).integers(50, 250, (20, 2))
+    for name, (distance, _) in FROM_SAMPLES.items():
+        expected = distance(x.astype(float), y.astype(float))
+        for dtype in (np.uint8, np.int16, object):
+            assert distance(x.astype(dtype), y.astype(dtype)) == expected, name
+    counts = np.array([1, 0], np.uint8)
+    assert divergences.kl(counts, np.array([0.5, 0.5])) == pytest.approx(math.log(2))
+
+
 A = np.ones((3, 2))
 MISTAKES = [
     (lambda: divergences.kl(P, Q[:3]), ["(4,) and q of shape (3,)", "one shape"]),
@@ -320,13 +458,13 @@ MISTAKES = [
     (lambda: variational_bound("kl", [np.nan], [0.4]), ["critic_on_p from nan"]),
     (lambda: variational_bound("kl", [], [0.4]), ["critic_on_p without values"]),
     (lambda: divergences.energy_distance(A, np.ones((3, 4))), ["(3, 2) and (3, 4)", "(n, d) and (m, d)"]),
-    (lambda: divergences.energy_distance(A[:, 0], A), ["(3,) and (3, 2)"]),
-    (lambda: divergences.energy_distance(A, A[:0]), ["(0, 2)", "at least 1"]),
+    (lambda: divergences.energy_distance(A[:, 0], A), ["x of shape (3,)", "(n, d)", "x[:, None]"]),
+    (lambda: divergences.energy_distance(A, A[:0]), ["(0, 2)", "at least one row"]),
     (lambda: divergences.energy_distance(A, A * np.nan), ["NaN", "in y"]),
     (lambda: divergences.mmd_squared(A, A[:1], 1.0), ["at least 2"]),
     (lambda: divergences.mmd_squared(A, A), ["coincide", "bandwidth"]),
     (lambda: divergences.mmd_squared(A, A, -1.0), ["bandwidth=-1.0"]),
-    (lambda: divergences.wasserstein_1d(A, A), ["(3, 2)", "(n,) and (m,)"]),
+    (lambda: divergences.wasserstein_1d(A, A), ["x of shape (3, 2)", "expected (n,)"]),
     (lambda: divergences.wasserstein_1d([1.0], [2.0], 0.5), ["order=0.5", "1 or more"]),
     (lambda: divergences.sliced_wasserstein(A, A, rng=rng(), directions=0), ["directions=0"]),
 ]
