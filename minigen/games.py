@@ -5,13 +5,35 @@ receives from the column player, who minimises. In a continuous game x is moved 
 large, as a generator and a discriminator do.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Annotated, Any
 
 import numpy as np
 
-from minigen._support.arguments import check_positive, check_size
-from minigen.tape import Tensor, grad, tensor
+from ._support.arrays import as_floats, check_finite
+from ._support.settings import ArrayKind, Count, NotNegative, Positive, checked
+from .tape import Tensor, grad, tensor
+
+
+def _as_start(place, name: str, caller: str) -> np.ndarray:
+    place = np.atleast_1d(as_floats(place, name, caller))
+    if place.ndim != 1 or not np.all(np.isfinite(place)):
+        raise ValueError(f"{caller} got {name} of shape {place.shape}; expected finite numbers, (d,)")
+    return place
+
+
+def _as_table(payoff, name: str, caller: str) -> np.ndarray:
+    payoff = as_floats(payoff, name, caller)
+    if payoff.ndim != 2 or not payoff.size:
+        raise ValueError(f"{caller} got {name} of shape {payoff.shape}; expected a table (rows, columns), not empty")
+    return check_finite(payoff, name, caller)
+
+
+Table = Annotated[Any, ArrayKind(_as_table)]  # payoffs (rows, columns)
+Start = Annotated[Any, ArrayKind(_as_start)]  # a number, or (d,)
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,30 +62,21 @@ class Equilibrium:
     @property
     def value(self) -> float:
         """Middle between the bounds, at most half a gap from the value of the game."""
-        return (self.lower + self.upper) / 2
+        return self.lower / 2 + self.upper / 2
 
 
-def _check_payoff(payoff, caller: str) -> np.ndarray:
-    payoff = np.asarray(payoff, float)
-    if payoff.ndim != 2 or not payoff.size:
-        raise ValueError(f"{caller} got payoffs of shape {payoff.shape}; expected a table (rows, columns), not empty")
-    if not np.all(np.isfinite(payoff)):
-        raise ValueError(f"{caller} got payoffs with NaN or infinite values; give finite ones")
-    return payoff
-
-
-def pure_values(payoff) -> tuple[float, float]:
+@checked
+def pure_values(payoff: Table) -> tuple[float, float]:
     """What each player can be sure of without mixing: the row player's maximin and the column player's minimax.
 
     Maximin is never above minimax; they are equal where there is a saddle point. `payoff` has shape `(m, n)`.
     """
-    payoff = _check_payoff(payoff, "pure_values()")
     return float(payoff.min(axis=1).max()), float(payoff.max(axis=0).min())
 
 
-def saddle_points(payoff) -> np.ndarray:
+@checked
+def saddle_points(payoff: Table) -> np.ndarray:
     """Rows and columns `(k, 2)` of entries that are smallest in their row and largest in their column; often none."""
-    payoff = _check_payoff(payoff, "saddle_points()")
     return np.argwhere((payoff == payoff.min(axis=1, keepdims=True)) & (payoff == payoff.max(axis=0)))
 
 
@@ -71,7 +84,7 @@ def _equilibrium(payoff: np.ndarray, row: np.ndarray, column: np.ndarray) -> Equ
     return Equilibrium(row, column, float((row @ payoff).min()), float((payoff @ column).max()))
 
 
-def equilibrium(payoff) -> Equilibrium:
+def equilibrium(payoff: Table) -> Equilibrium:
     """Optimal mixed strategies of a zero-sum game `(m, n)`: `linear_programming` with SciPy, else `fictitious_play`."""
     try:
         import scipy.optimize  # noqa: F401
@@ -80,7 +93,8 @@ def equilibrium(payoff) -> Equilibrium:
     return linear_programming(payoff)
 
 
-def linear_programming(payoff) -> Equilibrium:
+@checked
+def linear_programming(payoff: Table) -> Equilibrium:
     """Optimal mixed strategies of a zero-sum game, exact to about 1e-7 of the range of its payoffs; needs SciPy.
 
     The row player's are the p that maximise v subject to p A >= v in every column; the column player's follow from the
@@ -90,13 +104,13 @@ def linear_programming(payoff) -> Equilibrium:
 
     Source: Dantzig (1951); see Chvátal, Linear Programming (1983), chapter 15.
     """
-    payoff = _check_payoff(payoff, "linear_programming()")
     try:
         from scipy.optimize import linprog
     except ImportError:
         raise ImportError("linear_programming() needs SciPy: pip install scipy, or use fictitious_play()") from None
-    shifted = payoff - payoff.min()
-    scaled = shifted / (shifted.max() or 1.0)  # the solver's tolerances are absolute
+    scaled = payoff / (np.abs(payoff).max() or 1.0)
+    scaled = scaled - scaled.min()
+    scaled = scaled / (scaled.max() or 1.0)  # the solver's tolerances are absolute
 
     def best_mixture(table):
         m, n = table.shape
@@ -114,7 +128,8 @@ def linear_programming(payoff) -> Equilibrium:
     return _equilibrium(payoff, best_mixture(scaled), best_mixture(-scaled.T))
 
 
-def fictitious_play(payoff, rounds: int = 10_000) -> Equilibrium:
+@checked
+def fictitious_play(payoff: Table, rounds: Count = 10_000) -> Equilibrium:
     """Nearly optimal mixed strategies: each round both players answer best to what the other has played so far.
 
     The best bounds met on the way are kept, with the strategies that gave them; the `gap` says how far they may be from
@@ -128,8 +143,6 @@ def fictitious_play(payoff, rounds: int = 10_000) -> Equilibrium:
 
     Source: Brown (1951); Robinson, Annals of Mathematics 54, 296 (1951).
     """
-    payoff = _check_payoff(payoff, "fictitious_play()")
-    check_size(rounds, "rounds", "fictitious_play()")
     rows, columns = np.zeros(payoff.shape[0]), np.zeros(payoff.shape[1])
     received, paid = np.zeros_like(rows), np.zeros_like(columns)  # by each choice, against all of the other's so far
     lower, upper = -np.inf, np.inf
@@ -149,7 +162,8 @@ def fictitious_play(payoff, rounds: int = 10_000) -> Equilibrium:
 Payoff = Callable[[Tensor, Tensor], Tensor]
 
 
-def simultaneous(f: Payoff, x, y, *, lr: float, steps: int) -> tuple[np.ndarray, np.ndarray]:
+@checked
+def simultaneous(f: Payoff, x: Start, y: Start, *, lr: Positive, steps: Count) -> tuple[np.ndarray, np.ndarray]:
     """Both players step at once: x against its gradient of f, y along its own.
 
     On f = x y the distance from the equilibrium grows by sqrt(1 + lr^2) every step: it never converges.
@@ -183,7 +197,8 @@ def simultaneous(f: Payoff, x, y, *, lr: float, steps: int) -> tuple[np.ndarray,
     return _play("simultaneous()", step, x, y, lr, steps)
 
 
-def alternating(f: Payoff, x, y, *, lr: float, steps: int) -> tuple[np.ndarray, np.ndarray]:
+@checked
+def alternating(f: Payoff, x: Start, y: Start, *, lr: Positive, steps: Count) -> tuple[np.ndarray, np.ndarray]:
     """x steps first, and y answers to where x then is. Arguments and results as for `simultaneous`.
 
     On f = x y it circles for ever: x^2 + y^2 - lr x y stays what it was, which bounds both while lr < 2.
@@ -198,7 +213,8 @@ def alternating(f: Payoff, x, y, *, lr: float, steps: int) -> tuple[np.ndarray, 
     return _play("alternating()", step, x, y, lr, steps)
 
 
-def extragradient(f: Payoff, x, y, *, lr: float, steps: int) -> tuple[np.ndarray, np.ndarray]:
+@checked
+def extragradient(f: Payoff, x: Start, y: Start, *, lr: Positive, steps: Count) -> tuple[np.ndarray, np.ndarray]:
     """Both look one simultaneous step ahead, and step from here with the gradients found there.
 
     Arguments and results as for `simultaneous`. On f = x y the distance from the equilibrium shrinks by
@@ -215,7 +231,10 @@ def extragradient(f: Payoff, x, y, *, lr: float, steps: int) -> tuple[np.ndarray
     return _play("extragradient()", step, x, y, lr, steps)
 
 
-def consensus(f: Payoff, x, y, *, lr: float, steps: int, strength: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
+@checked
+def consensus(
+    f: Payoff, x: Start, y: Start, *, lr: Positive, steps: Count, strength: NotNegative = 1.0
+) -> tuple[np.ndarray, np.ndarray]:
     """Simultaneous steps, with both players also descending `strength` times half the squared norm of all gradients.
 
     Arguments and results as for `simultaneous`. It takes gradients of gradients. On f = x y the distance from the
@@ -224,7 +243,6 @@ def consensus(f: Payoff, x, y, *, lr: float, steps: int, strength: float = 1.0) 
 
     Source: Mescheder, Nowozin and Geiger, "The numerics of GANs" (2017), section 4.
     """
-    check_positive(strength, "strength", "consensus()", zero=True)
 
     def step(x, y):
         tx, ty = tensor(x, requires_grad=True), tensor(y, requires_grad=True)
@@ -245,11 +263,6 @@ def _gradients(f: Payoff, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.
 
 def _play(caller: str, step: Callable, x, y, lr: float, steps: int) -> tuple[np.ndarray, np.ndarray]:
     """The places of both players from the start on."""
-    check_positive(lr, "lr", caller)
-    check_size(steps, "steps", caller)
-    x, y = (np.atleast_1d(np.asarray(start, float)) for start in (x, y))
-    if x.ndim != 1 or y.ndim != 1 or not (np.all(np.isfinite(x)) and np.all(np.isfinite(y))):
-        raise ValueError(f"{caller} got starts of shapes {x.shape} and {y.shape}; expected finite numbers, (d,) each")
     xs, ys = np.empty((steps + 1, x.size)), np.empty((steps + 1, y.size))
     xs[0], ys[0] = x, y
     for k in range(steps):

@@ -1,20 +1,53 @@
 """Which synthetic distributions are known in full, so that a generator or a sampler can be judged against the truth?
 
 Each function makes a `Target`: exact samples, and everything else that is known of the distribution. All is float64 and
-without units.
+without units. A target can stand where one of `minigen.distributions` can: energies are written in operators and
+NumPy's functions, so that of tensors they are tensors.
 """
 
+from __future__ import annotations
+
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Annotated
 
 import numpy as np
 
-from minigen import kernels
-from minigen._support.arguments import check_positive, check_rng, check_size
+from . import kernels
+from ._support.arrays import as_floats
+from ._support.settings import Count, Kind, NotNegative, Positive, Rng, checked, is_number, is_whole
 
 LOG_TWO_PI = np.log(2 * np.pi)
 GAUSS_NODES = 16
 BLOCK = 1 << 20
+
+Draws = Annotated[
+    int | tuple,
+    Kind(
+        "a whole number, 1 or more, or a tuple of such",
+        lambda n: is_whole(n, 1) or (isinstance(n, tuple) and all(is_whole(size, 1) for size in n)),
+    ),
+]
+Noise = Annotated[
+    float,
+    Kind(
+        "a number of 0.001 or more: a curve has a density only with noise",
+        lambda sd: is_number(sd) and 1e-3 <= sd < math.inf,
+        float,
+    ),
+]
+Barrier = Annotated[float, Kind("a number from 0.01 to 10000", lambda x: is_number(x) and 0.01 <= x <= 1e4, float)]
+OneOrTwo = Annotated[int, Kind("1 or 2", lambda dim: is_whole(dim, 1) and dim <= 2, int)]
+FunnelSize = Annotated[
+    int, Kind("a whole number, at least 2: v and one coordinate that depends on it", lambda dim: is_whole(dim, 2), int)
+]
+FunnelSd = Annotated[
+    float,
+    Kind(
+        "a positive number, at most 20, beyond which exp(v) overflows", lambda sd: is_number(sd) and 0 < sd <= 20, float
+    ),
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,29 +80,56 @@ class Target:
     modes: np.ndarray | None = None
     sd: float | None = None
 
-    def sample(self, n: int, rng: np.random.Generator) -> np.ndarray:
-        """Independent exact samples, shape `(n, d)`."""
-        check_rng(rng, f"{self.name}.sample()")
-        return self.draw(check_size(n, "n", f"{self.name}.sample()"), rng)
+    batch_shape = ()  # as of a distribution
+    discrete = False
 
-    def energy(self, x) -> np.ndarray:
+    @property
+    def event_shape(self) -> tuple[int]:
+        """The shape of a point, (d,)."""
+        return (self.dim,)
+
+    @property
+    def var(self) -> np.ndarray:
+        """The true variances (d,)."""
+        return np.diag(self.cov)
+
+    @checked
+    def sample(self, n: Draws, rng: Rng) -> np.ndarray:
+        """Independent exact samples, shape `(n, d)`; for a tuple `(*n, d)`."""
+        if not isinstance(n, tuple):
+            return self.draw(int(n), rng)
+        return self.draw(math.prod(n), rng).reshape(*n, self.dim)
+
+    def energy(self, x):
         """Negative logarithm of the density without its constant, `(n, d)` -> `(n,)`; inf where there is no density.
 
-        Raises ValueError if x has another shape or holds NaN or infinity.
+        Of tensors it is a tensor, and gradients flow through it. Raises ValueError if x has another shape, or is an
+        array that holds NaN or infinity.
         """
-        x = np.asarray(x, float)
+        is_tensor = hasattr(x, "node")
+        x = x if is_tensor else as_floats(x, "x", self.name)
         if x.ndim != 2 or x.shape[1] != self.dim:
             raise ValueError(
                 f"{self.name} got x of shape {x.shape}; expected (n, {self.dim}). For a single point give x[None]"
             )
-        if not np.all(np.isfinite(x)):
+        if not is_tensor and not np.all(np.isfinite(x)):
             raise ValueError(f"{self.name} got x with NaN or infinite values; remove them or give finite ones")
         with np.errstate(over="ignore", divide="ignore"):  # so far out the density is 0 and the energy inf
             return self.potential(x)
 
-    def log_prob(self, x) -> np.ndarray:
-        """Logarithm of the normalised density, `(n, d)` -> `(n,)`; -inf where there is none. Raises as `energy`."""
+    def log_prob(self, x):
+        """Logarithm of the normalised density, `(n, d)` -> `(n,)`; -inf where there is none. As `energy` of tensors."""
         return -self.energy(x) - self.log_Z
+
+
+def _log_sum_exp(terms):
+    """Over the last axis of (n, k), arrays or tensors: (n,)."""
+    return terms.logsumexp(-1) if hasattr(terms, "node") else kernels.logsumexp(terms)[:, 0]
+
+
+def _squared_distances(x, points, sd: float):
+    """|x_i - y_j|^2 / sd^2 of (n, d) and (m, d), of differences: (n, m)."""
+    return sum(np.square((x[:, j, None] - points[:, j]) / sd) for j in range(points.shape[1]))
 
 
 def _mixture(name: str, centres: np.ndarray, sd: float) -> Target:
@@ -82,8 +142,7 @@ def _mixture(name: str, centres: np.ndarray, sd: float) -> Target:
         return centres[rng.integers(k, size=n)] + sd * rng.standard_normal((n, d))
 
     def potential(x):
-        squares = sum(((x[:, j, None] - centres[:, j]) / sd) ** 2 for j in range(d))
-        return -kernels.logsumexp(-0.5 * squares)[:, 0]
+        return -_log_sum_exp(-0.5 * _squared_distances(x, centres, sd))
 
     return Target(
         name=name,
@@ -98,26 +157,24 @@ def _mixture(name: str, centres: np.ndarray, sd: float) -> Target:
     )
 
 
-def ring(components: int = 8, radius: float = 1.0, sd: float = 0.01) -> Target:
+@checked
+def ring(components: Count = 8, radius: Positive = 1.0, sd: Positive = 0.01) -> Target:
     """Round Gaussians at equal distances on a circle about the origin, the first of them at `(radius, 0)`.
 
     The defaults are those of the tables of mode coverage.
 
     Source: Srivastava et al., VEEGAN (2017), section 4.1; Lin et al., PacGAN (2018), section 4.1.
     """
-    components = check_size(components, "components", "ring()")
-    radius, sd = check_positive(radius, "radius", "ring()"), check_positive(sd, "sd", "ring()")
     angle = 2 * np.pi * np.arange(components) / components
     return _mixture("ring", radius * np.stack([np.cos(angle), np.sin(angle)], axis=1), sd)
 
 
-def grid(side: int = 5, spacing: float = 2.0, sd: float = 0.05) -> Target:
+@checked
+def grid(side: Count = 5, spacing: Positive = 2.0, sd: Positive = 0.05) -> Target:
     """Round Gaussians on a square lattice of `side` by `side` points about the origin.
 
     The defaults are those of the tables of mode coverage. Source: as for `ring`.
     """
-    side = check_size(side, "side", "grid()")
-    spacing, sd = check_positive(spacing, "spacing", "grid()"), check_positive(sd, "sd", "grid()")
     line = spacing * (np.arange(side) - (side - 1) / 2)
     return _mixture("grid", np.stack(np.meshgrid(line, line, indexing="ij"), axis=-1).reshape(-1, 2), sd)
 
@@ -142,14 +199,14 @@ def _noisy_curves(name: str, curves: list, low: float, high: float, speed: float
         points = np.choose(which[:, None], [curve(t) for curve in curves])
         return points + sd * rng.standard_normal((n, 2))
 
+    def potential_of(block):
+        return -_log_sum_exp(np.log(share) - 0.5 * _squared_distances(block, nodes, sd))
+
     def potential(x):
-        energy = np.empty(len(x))
+        if hasattr(x, "node"):
+            return potential_of(x)
         rows = max(1, BLOCK // len(nodes))
-        for start in range(0, len(x), rows):
-            block = x[start : start + rows]
-            squares = sum(((block[:, j, None] - nodes[:, j]) / sd) ** 2 for j in range(2))
-            energy[start : start + rows] = -kernels.logsumexp(np.log(share) - 0.5 * squares)[:, 0]
-        return energy
+        return np.concatenate([potential_of(x[start : start + rows]) for start in range(0, max(1, len(x)), rows)])
 
     return Target(
         name=name,
@@ -162,34 +219,27 @@ def _noisy_curves(name: str, curves: list, low: float, high: float, speed: float
     )
 
 
-def swiss_roll(sd: float = 0.5) -> Target:
+@checked
+def swiss_roll(sd: Noise = 0.5) -> Target:
     """The spiral t (cos t, sin t), t uniform between 1.5 pi and 4.5 pi, with noise of standard deviation `sd`.
 
     This is the roll of Marsland (2014) seen along its axis, which scikit-learn's `make_swiss_roll` has in three
     dimensions. The density falls along the spiral, because equal steps of t get longer.
     """
-    sd = _check_noise(sd, "swiss_roll()")
     curve = lambda t: np.stack([t * np.cos(t), t * np.sin(t)], axis=-1)
     return _noisy_curves("swiss_roll", [curve], 1.5 * np.pi, 4.5 * np.pi, np.hypot(1, 4.5 * np.pi), sd)
 
 
-def two_moons(sd: float = 0.1) -> Target:
+@checked
+def two_moons(sd: Noise = 0.1) -> Target:
     """Two half circles of radius 1 that hook into each other, with noise of standard deviation `sd`.
 
     They are (cos t, sin t) and (1 - cos t, 1/2 - sin t), equally heavy, t uniform between 0 and pi: the shapes of
     scikit-learn's `make_moons`.
     """
-    sd = _check_noise(sd, "two_moons()")
     outer = lambda t: np.stack([np.cos(t), np.sin(t)], axis=-1)
     inner = lambda t: np.stack([1 - np.cos(t), 0.5 - np.sin(t)], axis=-1)
     return _noisy_curves("two_moons", [outer, inner], 0.0, np.pi, 1.0, sd)
-
-
-def _check_noise(sd: float, caller: str) -> float:
-    """The value itself; ValueError where there is no density, or one that takes very many nodes."""
-    if check_positive(sd, "sd", caller) < 1e-3:
-        raise ValueError(f"{caller} got sd={sd!r}; a curve has a density only with noise: give at least 0.001")
-    return sd
 
 
 def checkerboard() -> Target:
@@ -203,16 +253,17 @@ def checkerboard() -> Target:
         return 2 * (corners[rng.integers(len(corners), size=n)] + rng.random((n, 2)))
 
     def potential(x):
-        cell = np.floor(x / 2)
-        dark = np.all((cell >= -2) & (cell < 2), axis=1) & (cell.sum(axis=1) % 2 == 0)
-        return np.where(dark, 0.0, np.inf)
+        within = [[(x[:, j] >= 2 * i) * (x[:, j] < 2 * i + 2) for i in range(-2, 2)] for j in range(2)]
+        dark = sum(within[0][i + 2] * within[1][j + 2] for i, j in corners) > 0
+        return np.where(dark, 0.0 * x[:, 0], np.inf)
 
     # Each coordinate is uniform on (-4, 4); the centres' products are 1 on average.
     cov = np.array([[16 / 3, 1.0], [1.0, 16 / 3]])
     return Target("checkerboard", 2, np.log(32.0), np.zeros(2), cov, draw, potential)
 
 
-def double_well(dim: int = 1, barrier: float = 4.0) -> Target:
+@checked
+def double_well(dim: OneOrTwo = 1, barrier: Barrier = 4.0) -> Target:
     """Density exp(-U) / Z of the energy U = barrier (x^2 - 1)^2, and in two dimensions + y^2 / 2.
 
     The wells lie at x = -1 and 1 and are separated by an energy of `barrier` at x = 0. Samples are exact, by rejection;
@@ -226,11 +277,6 @@ def double_well(dim: int = 1, barrier: float = 4.0) -> Target:
     barrier : float
         From 0.01, below which there are no wells to speak of, to 10 000.
     """
-    if dim not in (1, 2) or isinstance(dim, bool):
-        raise ValueError(f"double_well() got dim={dim!r}; expected 1 or 2")
-    if not 0.01 <= check_positive(barrier, "barrier", "double_well()") <= 1e4:
-        raise ValueError(f"double_well() got barrier={barrier!r}; expected a number from 0.01 to 10000")
-
     # Beyond the line's ends U exceeds 100; its points lie a tenth of a well's SD, 1 / sqrt(8 barrier), apart.
     end = np.sqrt(1 + np.sqrt(100 / barrier))
     line = np.linspace(-end, end, 2 * int(np.ceil(10 * end * np.sqrt(8 * barrier + 8))) + 1)
@@ -252,7 +298,8 @@ def double_well(dim: int = 1, barrier: float = 4.0) -> Target:
         return x
 
     def potential(x):
-        return barrier * (x[:, 0] ** 2 - 1) ** 2 + 0.5 * np.sum(x[:, 1:] ** 2, axis=1)
+        wells = barrier * np.square(np.square(x[:, 0]) - 1.0)
+        return wells + 0.5 * np.square(x[:, 1]) if dim == 2 else wells
 
     variance = density @ line**2 / density.sum()
     return Target(
@@ -267,15 +314,14 @@ def double_well(dim: int = 1, barrier: float = 4.0) -> Target:
     )
 
 
-def banana(curvature: float = 0.03, sd: float = 10.0) -> Target:
+@checked
+def banana(curvature: NotNegative = 0.03, sd: Positive = 10.0) -> Target:
     """A long Gaussian bent along a parabola: x = sd z1 and y = z2 - curvature (x^2 - sd^2), z1 and z2 standard normal.
 
     The defaults are the strongly twisted one of the source. Bending keeps volumes, so log_Z is the Gaussian's.
 
     Source: Haario, Saksman and Tamminen, Computational Statistics 14, 375 (1999).
     """
-    curvature = check_positive(curvature, "curvature", "banana()", zero=True)
-    sd = check_positive(sd, "sd", "banana()")
 
     def draw(n, rng):
         z = rng.standard_normal((n, 2))
@@ -283,8 +329,8 @@ def banana(curvature: float = 0.03, sd: float = 10.0) -> Target:
         return np.stack([x, z[:, 1] - curvature * (x**2 - sd**2)], axis=1)
 
     def potential(x):
-        straight = x[:, 1] + curvature * (x[:, 0] ** 2 - sd**2)
-        return 0.5 * (x[:, 0] / sd) ** 2 + 0.5 * straight**2
+        straight = x[:, 1] + curvature * (np.square(x[:, 0]) - sd**2)
+        return 0.5 * np.square(x[:, 0] / sd) + 0.5 * np.square(straight)
 
     return Target(
         name="banana",
@@ -298,7 +344,8 @@ def banana(curvature: float = 0.03, sd: float = 10.0) -> Target:
     )
 
 
-def funnel(dim: int = 10, sd: float = 3.0) -> Target:
+@checked
+def funnel(dim: FunnelSize = 10, sd: FunnelSd = 3.0) -> Target:
     """Neal's funnel: v ~ N(0, sd^2) is the first coordinate, and each of the others is N(0, exp(v)).
 
     The others have variance exp(sd^2 / 2), which their samples hardly show: it comes from rare large v. The density is
@@ -312,11 +359,6 @@ def funnel(dim: int = 10, sd: float = 3.0) -> Target:
         All coordinates together, at least 2.
     sd : float
     """
-    if check_size(dim, "dim", "funnel()") < 2:
-        raise ValueError(f"funnel() got dim={dim!r}; expected at least 2: v and one coordinate that depends on it")
-    sd = check_positive(sd, "sd", "funnel()")
-    if sd > 20:
-        raise ValueError(f"funnel() got sd={sd!r}; expected at most 20, beyond which exp(v) overflows")
 
     def draw(n, rng):
         z = rng.standard_normal((n, dim))
@@ -325,7 +367,8 @@ def funnel(dim: int = 10, sd: float = 3.0) -> Target:
         return z
 
     def potential(x):
-        v, square = x[:, 0], np.sum(x[:, 1:] ** 2, axis=1)
+        v = x[:, 0]
+        square = np.sum(np.square(x[:, 1:]), axis=1)
         # exp(log(square) - v) is square / exp(v) also where exp(v) is 0.
         return v * (v / (2 * sd**2) + (dim - 1) / 2) + 0.5 * np.exp(np.log(square) - v)
 

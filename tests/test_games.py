@@ -211,7 +211,7 @@ def test_the_starts_are_left_alone(play):
     [
         (lambda: games.linear_programming([1.0, 2.0]), ["linear_programming()", "(2,)", "(rows, columns)"]),
         (lambda: games.fictitious_play(np.ones((0, 3))), ["fictitious_play()", "(0, 3)", "not empty"]),
-        (lambda: games.pure_values([[np.nan, 1]]), ["pure_values()", "NaN", "finite"]),
+        (lambda: games.pure_values([[np.nan, 1]]), ["pure_values()", "NaN", "payoff"]),
         (lambda: games.saddle_points(3.0), ["saddle_points()", "()"]),
         (lambda: games.fictitious_play([[1.0]], 0), ["rounds=0", "1 or more"]),
         (lambda: simultaneous(product, 1.0, 1.0, lr=0, steps=3), ["simultaneous()", "lr=0", "positive"]),
@@ -227,3 +227,13 @@ def test_misuse_is_named(call, words):
     with pytest.raises(ValueError) as caught:
         call()
     assert all(word in str(caught.value) for word in words), str(caught.value)
+
+
+@pytest.mark.parametrize("unit", [1e-310, 1e-200, 1e200, 8e307])
+def test_the_unit_of_the_payoffs_changes_no_strategy(unit):
+    """The game has the value 1/5: row (2/5, 3/5), column (2/5, 3/5)."""
+    table = np.array([[2.0, -1.0], [-1.0, 1.0]])
+    found = games.linear_programming(table * unit)
+    np.testing.assert_allclose([found.row, found.column], [[0.4, 0.6]] * 2, atol=1e-6)
+    assert found.value == pytest.approx(0.2 * unit, rel=1e-5, abs=0)
+    assert games.pure_values(table * unit) == (-unit, unit)
