@@ -176,7 +176,7 @@ class GaussianMixture(Fitted):
         resp = np.zeros((k, n))
         resp[labels, np.arange(n)] = 1.0
         # A cluster without points is left with its centre, and the scatter of all points.
-        return m_step(points, resp, (None, centres, whole), kind, self.reg_covar, False)
+        return m_step(points, resp, (None, centres, whole), kind, self.reg_covar, False, rounding_of(points))
 
 
 # Expectation maximisation, on points (d, n) and responsibilities (k, n) -----------------------------------------------
@@ -216,6 +216,7 @@ def em(
     """
     resp = np.empty((len(start.weights), points.shape[1]))
     log_prob = np.empty(points.shape[1])
+    noise = rounding_of(points)
     parameters, bounds, lifts_floor = start, [], False
 
     def expect(parameters: Parameters) -> float:
@@ -223,7 +224,7 @@ def em(
         return float(log_prob.mean())
 
     def maximise() -> Parameters:
-        found = m_step(points, resp, parameters, kind, reg_covar, lifts_floor)
+        found = m_step(points, resp, parameters, kind, reg_covar, lifts_floor, noise)
         return Parameters(*found, precision_factors(found[2], kind))
 
     def fell(bound: float) -> bool:
@@ -248,10 +249,11 @@ def em(
             return Fit(parameters, bounds, converged)
 
 
-def m_step(points, resp, before, kind: str, reg_covar: float, lifts_floor: bool) -> tuple[np.ndarray, ...]:
+def m_step(points, resp, before, kind: str, reg_covar: float, lifts_floor: bool, noise=0.0) -> tuple[np.ndarray, ...]:
     """Weights, means and covariances that fit the responsibilities, Bishop (9.24) to (9.27), floor included.
 
-    `before` holds the parameters so far; a component without points keeps its mean and covariance.
+    `before` holds the parameters so far; a component without points keeps its mean and covariance. A variance up to
+    `noise`, what rounding makes of equal numbers, counts as 0.
     """
     n_k = resp.sum(axis=1)
     lost = n_k < 10 * np.finfo(float).eps
@@ -259,7 +261,7 @@ def m_step(points, resp, before, kind: str, reg_covar: float, lifts_floor: bool)
     means = np.where(lost[:, None], before[1], (resp @ points.T) / divisor[:, None])
     scatter = covariances_of(points, means, resp, kind)
     size = n_k.sum() if kind == "tied" else divisor.reshape(-1, *[1] * (scatter.ndim - 1))
-    covariances = floored(beyond_rounding(scatter / size, points, kind), kind, reg_covar, lifts_floor)
+    covariances = floored(beyond_rounding(scatter / size, noise, kind), kind, reg_covar, lifts_floor)
     if kind != "tied":
         covariances[lost] = before[2][lost]
     return n_k / n_k.sum(), means, covariances
@@ -275,14 +277,15 @@ def covariances_of(points: np.ndarray, means: np.ndarray, resp: np.ndarray, kind
     return out.mean(axis=1) if kind == "spherical" else out
 
 
-def beyond_rounding(covariances: np.ndarray, points: np.ndarray, kind: str) -> np.ndarray:
-    """Covariances with 0 where a variance is no more than what rounding makes of equal numbers among the points (d, n).
+def rounding_of(points: np.ndarray) -> np.ndarray:
+    """The variance (d,) that equal numbers among points (d, n) may seem to have: their mean is off by rounding."""
+    return np.square(4 * np.finfo(float).eps * np.abs(points).max(axis=1))
 
-    The mean of equal numbers is off by rounding, so that their variance need not be exactly 0.
-    """
-    noise = np.square(4 * np.finfo(float).eps * np.abs(points).max(axis=1))
+
+def beyond_rounding(covariances: np.ndarray, noise: np.ndarray | float, kind: str) -> np.ndarray:
+    """Covariances with 0 where a variance is no more than `noise`."""
     if kind == "spherical":
-        return np.where(covariances > noise.mean(), covariances, 0.0)
+        return np.where(covariances > np.mean(noise), covariances, 0.0)
     if kind == "diag":
         return np.where(covariances > noise, covariances, 0.0)
     varies = np.diagonal(covariances, axis1=-2, axis2=-1) > noise
