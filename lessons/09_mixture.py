@@ -223,7 +223,7 @@ lesson.claim(found, a < 0.9 and b > 0.97)
 # weights sum to 1, so $P = 6k - 1$.) We try it on new boxes from one to five workshops, with ten starts each.
 
 # %%
-settings, hits, boxes = {"tol": 1e-5, "max_iter": 200, "reg_covar": 1e-4}, 0, 5 if lesson.quick else 15
+settings, hits, boxes = {"tol": 1e-5, "max_iter": 2000, "reg_covar": 1e-4}, 0, 5 if lesson.quick else 15
 fit = lambda k, new: models.GaussianMixture(k, **inits(*start(new, k)), **settings).fit(new, rng=rng)
 for workshops in np.arange(boxes) % 5 + 1:
     new = box(workshops)[0]

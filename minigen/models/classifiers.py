@@ -135,12 +135,13 @@ def newton(X: np.ndarray, targets: np.ndarray, penalty: np.ndarray, tol: float, 
         if step == max_iter:
             break
         direction = -_solve(_curvature(X, p, penalty), gradient.ravel()).reshape(weights.shape)
-        slope = np.sum(direction * gradient)  # negative, or rounding has eaten all that was to gain
+        slope = np.sum(direction * gradient)
+        rounding = 1e-14 * abs(loss)  # below it the gradient still tells the way, and the loss no longer does
         size = 1.0
         while True:
             candidate = weights + size * direction
             lower, p_there = _loss(candidate, X, targets, penalty)
-            if lower <= loss + 1e-4 * size * slope:
+            if lower <= loss + 1e-4 * size * slope + rounding:
                 break
             size /= 2
             if size < 1e-10:
