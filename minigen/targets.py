@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 
@@ -100,7 +100,7 @@ class Target:
             return self.draw(int(n), rng)
         return self.draw(math.prod(n), rng).reshape(*n, self.dim)
 
-    def energy(self, x):
+    def energy(self, x: Any) -> Any:
         """Negative logarithm of the density without its constant, `(n, d)` -> `(n,)`; inf where there is no density.
 
         Of tensors it is a tensor, and gradients flow through it. Raises ValueError if x has another shape, or is an
@@ -117,7 +117,7 @@ class Target:
         with np.errstate(over="ignore", divide="ignore"):  # so far out the density is 0 and the energy inf
             return self.potential(x)
 
-    def log_prob(self, x):
+    def log_prob(self, x: Any) -> Any:
         """Logarithm of the normalised density, `(n, d)` -> `(n,)`; -inf where there is none. As `energy` of tensors."""
         return -self.energy(x) - self.log_Z
 

@@ -623,3 +623,19 @@ def test_integers_of_any_kind_are_points_and_parameters():
         np.testing.assert_array_equal(Uniform(np.array(2, dtype), 4).log_prob(x), [-math.log(2), -math.inf])
     with pytest.raises(ValueError, match="masked"):
         Normal(np.ma.array([1.0, 2.0], mask=[0, 1]), 1.0)
+
+
+def test_points_and_parameters_of_objects_and_masked_points():
+    x = np.array([0.5, 3, -1], object)
+    np.testing.assert_allclose(Normal(0.0, 1.0).log_prob(x), stats.norm.logpdf([0.5, 3, -1]))
+    np.testing.assert_allclose(Normal(np.array([1, 2.5], object), 1.0).mean, [1, 2.5])
+    np.testing.assert_allclose(
+        Categorical(LOGITS).log_prob(np.array([2, 0], np.uint8)), Categorical(LOGITS).log_prob([2, 0])
+    )
+    for p in (Normal(0.0, 1.0), MultivariateNormal(MEAN, FACTOR), Mixture([Normal(MEAN, SD)])):
+        with pytest.raises(ValueError, match="masked"):
+            p.log_prob(np.ma.masked_greater(np.ones((2, 3)), 0.5))
+        with pytest.raises(TypeError, match="real numbers"):
+            p.log_prob([["a", "b", "c"]])
+        with pytest.raises(ValueError, match="missing"):
+            p.log_prob(np.array([[None, 1.0, 2.0]]))

@@ -8,7 +8,7 @@ LEAST_SHARE = 500
 """In units of rounding: covariances of features that depend on each other come out with shares of up to some 20."""
 
 
-def factored(covariances: np.ndarray, dtype=np.float64) -> tuple[np.ndarray, np.ndarray]:
+def factored(covariances: np.ndarray, dtype: np.dtype | type = np.float64) -> tuple[np.ndarray, np.ndarray]:
     """Lower triangular L with L L^T the symmetric matrices (..., d, d), and its inverse; float64.
 
     Raises LinAlgError unless each feature keeps, of its variance, a share above 500 eps that the others do not explain,

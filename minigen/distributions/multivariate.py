@@ -122,7 +122,7 @@ class MultivariateNormal:
         return ops.sum(ops.log(ops.diagonal(self.factor, 0, -2, -1)), -1)
 
 
-def lower_inverse(factor):
+def lower_inverse(factor: Values) -> Values:
     """Inverse of lower triangular matrices (..., d, d), by halves.
 
     [[A, 0], [C, B]]^-1 = [[A^-1, 0], [-B^-1 C A^-1, B^-1]] is made of operations, so it has gradients of any order.
@@ -139,7 +139,7 @@ def lower_inverse(factor):
     return ops.concatenate([ops.concatenate([a, zeros], -1), ops.concatenate([c, b], -1)], -2)
 
 
-def times(matrix, x):
+def times(matrix: Values, x: Values) -> Values:
     """Matrices (d, d), one for all or one for each, times vectors (..., d)."""
     if matrix.ndim == 2:
         return x @ ops.transpose(matrix)

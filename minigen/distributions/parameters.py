@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from .. import ops
+from .._support.arrays import as_floats
 from .._support.settings import is_number
 from ..tape import Tensor
 from ..watching import live_check
@@ -55,32 +57,32 @@ class Independent:
         return ops.sum(terms, -1) if self.event_shape else terms
 
 
-def raw(x):
+def raw(x: Values) -> Raw:
     """The numbers themselves, of a tensor its array."""
     return x.data if type(x) is Tensor else x
 
 
-def as_operand(x):
+def as_operand(x: Values) -> np.ndarray | Tensor:
     """A number as an array, for operations that take arrays only; all else as it is."""
     return np.asarray(x) if isinstance(x, float) else x
 
 
-def weak(x):
+def weak(x: Values) -> Values:
     """What was computed from Python numbers as such a number again: unlike NumPy's it leaves the dtype of others."""
     return float(x) if isinstance(x, np.float64) else x
 
 
-def as_real(value: Real, name: str, owner: str):
+def as_real(value: Real, name: str, owner: str) -> Values:
     """A parameter as a Python float, an array or a tensor of floats. Raises TypeError for what is not real."""
     if is_number(value):
         return float(value)
-    if np.ma.is_masked(value):
-        raise ValueError(f"{owner} got {name} with masked values; fill them with .filled(...) first")
     if not isinstance(value, (Tensor, np.ndarray)):
         try:
             value = np.asarray(value)
         except ValueError:
             raise TypeError(f"{owner} got {name} with rows of unequal length; give every row the same length") from None
+    if type(value) is not Tensor and (value.dtype.kind == "O" or np.ma.isMaskedArray(value)):
+        value = as_floats(value, name, owner)
     if value.dtype.kind not in "fiub":
         raise TypeError(f"{owner} got {name} of dtype {value.dtype}; expected real numbers")
     if value.dtype.kind != "f":
@@ -88,7 +90,7 @@ def as_real(value: Real, name: str, owner: str):
     return value
 
 
-def common_dtype(values: list, owner: str):
+def common_dtype(values: list, owner: str) -> np.dtype | None:
     """The dtype of the tensors, else of the arrays; None if all are Python numbers."""
     tensors = {value.dtype for value in values if type(value) is Tensor}
     if len(tensors) > 1:
@@ -99,7 +101,7 @@ def common_dtype(values: list, owner: str):
     return np.result_type(*arrays) if arrays else None
 
 
-def widened(value, shape: tuple, dtype):
+def widened(value: Values, shape: tuple, dtype: np.dtype | None) -> Values:
     """A parameter in this shape and dtype; where all are Python numbers, as it is."""
     if isinstance(value, float):
         return value if dtype is None else np.full(shape, value, dtype)
@@ -118,7 +120,7 @@ def broadcast(a: tuple, b: tuple, caller: str) -> tuple:
         ) from None
 
 
-def draws_shape(shape: Shape, rng: np.random.Generator, p) -> tuple[int, ...]:
+def draws_shape(shape: Shape, rng: np.random.Generator, p: Any) -> tuple[int, ...]:
     """How many draws of p, as a tuple; raises for what is no shape, or no generator."""
     caller = f"{type(p).__name__}.sample()"
     sizes = shape if isinstance(shape, tuple) else (shape,)
@@ -131,11 +133,12 @@ def draws_shape(shape: Shape, rng: np.random.Generator, p) -> tuple[int, ...]:
     return tuple(int(n) for n in sizes)
 
 
-def points_of(p, x):
+def points_of(p: Any, x: Real) -> np.ndarray | Tensor:
     """Points as an array or a tensor, of the event's shape at the end and without NaN."""
     caller = f"{type(p).__name__}.log_prob()"
-    if not isinstance(x, (Tensor, np.ndarray)):
-        x = np.asarray(x, p._dtype or np.float64)
+    if type(x) is not Tensor and (not isinstance(x, np.ndarray) or x.dtype.kind == "O" or np.ma.isMaskedArray(x)):
+        x = as_floats(x, "points", caller)
+        x = x if getattr(p, "_dtype", None) is None else x.astype(p._dtype)
     if x.dtype.kind not in "fiub":
         raise TypeError(f"{caller} got points of dtype {x.dtype}; expected real numbers")
     if x.dtype.kind != "f":  # unsigned ones would wrap in a difference

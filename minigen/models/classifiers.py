@@ -13,6 +13,7 @@ from .. import kernels
 from .._support.arrays import as_floats, as_matrix
 from .._support.cholesky import factored
 from .._support.settings import (
+    ArrayKind,
     Count,
     Fitted,
     Kind,
@@ -25,11 +26,12 @@ from .._support.settings import (
     is_number,
     settings,
 )
-from .gaussians import as_matrices, centred, draw, e_step, precision_factors
+from .gaussians import LikeMeans, as_matrices, centred, draw, e_step, precision_factors
 
 PenaltyInverse = Annotated[
     float, Kind("a positive number, or inf for no penalty", lambda C: is_number(C) and C > 0, as_python)
 ]
+LikeCoefficients = Annotated[Any, ArrayKind(as_matrix, lambda model: model.coef_.shape[1])]  # rows of as many features
 
 
 @settings
@@ -95,24 +97,26 @@ class LogisticRegression(Fitted):
             )
         return self
 
-    def decision_function(self, X) -> np.ndarray:
+    @checked
+    def decision_function(self, X: LikeCoefficients) -> np.ndarray:
         """Logits W x + b (n, K) at each row of X (n, d); for two classes the log-odds of the second, (n,)."""
-        logits = self._logits(X, "LogisticRegression.decision_function()")
+        logits = self._logits(X)
         return logits[:, 0] if len(self.classes_) == 2 else logits
 
-    def predict_proba(self, X) -> np.ndarray:
+    @checked
+    def predict_proba(self, X: LikeCoefficients) -> np.ndarray:
         """Probability of each class, in the order of `classes_`, at each row of X (n, d): (n, K)."""
-        logits = self._logits(X, "LogisticRegression.predict_proba()")
+        logits = self._logits(X)
         return np.exp(_log_softmax(logits))
 
-    def predict(self, X) -> np.ndarray:
+    @checked
+    def predict(self, X: LikeCoefficients) -> np.ndarray:
         """The most probable class at each row of X (n, d): (n,)."""
-        best = _all_logits(self._logits(X, "LogisticRegression.predict()")).argmax(axis=1)
+        best = _all_logits(self._logits(X)).argmax(axis=1)
         return self.classes_[best]
 
-    def _logits(self, X, caller):
-        self._check_fitted()
-        return as_matrix(X, "X", caller, self.coef_.shape[1]) @ self.coef_.T + self.intercept_
+    def _logits(self, X):
+        return X @ self.coef_.T + self.intercept_
 
 
 class Minimum(NamedTuple):
@@ -240,18 +244,21 @@ class GaussianDiscriminant(Fitted):
         self.classes_ = classes
         return self
 
-    def predict_proba(self, X) -> np.ndarray:
+    @checked
+    def predict_proba(self, X: LikeMeans) -> np.ndarray:
         """Probability of each class, in the order of `classes_`, at each row of X (n, d): (n, K)."""
-        return self._e_step(X, "GaussianDiscriminant.predict_proba()")[0].T.copy()
+        return self._e_step(X)[0].T.copy()
 
-    def predict(self, X) -> np.ndarray:
+    @checked
+    def predict(self, X: LikeMeans) -> np.ndarray:
         """The most probable class at each row of X (n, d): (n,)."""
-        best = self._e_step(X, "GaussianDiscriminant.predict()")[0].argmax(axis=0)
+        best = self._e_step(X)[0].argmax(axis=0)
         return self.classes_[best]
 
-    def log_prob(self, X) -> np.ndarray:
+    @checked
+    def log_prob(self, X: LikeMeans) -> np.ndarray:
         """Log-density log p(x) of all classes together at each row of X (n, d): (n,)."""
-        return self._e_step(X, "GaussianDiscriminant.log_prob()")[1]
+        return self._e_step(X)[1]
 
     score_samples = log_prob  # as scikit-learn calls it
 
@@ -320,10 +327,8 @@ class GaussianDiscriminant(Fitted):
             out += np.einsum("nij,nj->ni", lower[picks][:, o:, o:], rng.standard_normal(out.shape))
         return out
 
-    def _e_step(self, X, caller):
-        self._check_fitted()
-        X = np.ascontiguousarray(as_matrix(X, "X", caller, self.means_.shape[1]).T)
-        return e_step(X, self.priors_, self.means_, self._factors, "full")
+    def _e_step(self, X):
+        return e_step(np.ascontiguousarray(X.T), self.priors_, self.means_, self._factors, "full")
 
     def _matrices(self):
         return as_matrices(self.covariances_, "full", *self.means_.shape)
@@ -366,7 +371,7 @@ def _with_gaps(X) -> np.ndarray:
     return np.array(as_floats(array, "X", "GaussianDiscriminant.fill_in()"))
 
 
-def as_labels(y, n: int, caller: str) -> np.ndarray:
+def as_labels(y: Any, n: int, caller: str) -> np.ndarray:
     """Labels (n,) as an array of whole numbers, booleans or strings; raises for what is no class."""
     if np.ma.is_masked(y):
         raise ValueError(f"{caller} got {np.ma.count_masked(y)} masked label(s); leave out the rows without a label")
@@ -406,6 +411,6 @@ def _check_whole(y: np.ndarray, caller: str) -> None:
         )
 
 
-def classes_of(y, n: int, caller: str) -> tuple[np.ndarray, np.ndarray]:
+def classes_of(y: Any, n: int, caller: str) -> tuple[np.ndarray, np.ndarray]:
     """The classes in order, and the position in them (n,) of each label."""
     return np.unique(as_labels(y, n, caller), return_inverse=True)

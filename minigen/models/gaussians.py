@@ -7,11 +7,16 @@ all (d, d), "diag" (k, d) or "spherical" (k,).
 from __future__ import annotations
 
 import math
+from typing import Annotated, Any
 
 import numpy as np
 
 from .. import kernels
+from .._support.arrays import as_matrix
 from .._support.cholesky import factored
+from .._support.settings import ArrayKind
+
+LikeMeans = Annotated[Any, ArrayKind(as_matrix, lambda model: model.means_.shape[1])]  # rows of as many features
 
 
 def precision_factors(covariances: np.ndarray, kind: str = "full", remedy: str = "reg_covar") -> np.ndarray:
@@ -49,7 +54,15 @@ def draw(labels: np.ndarray, means: np.ndarray, covariances: np.ndarray, rng: np
     return x
 
 
-def e_step(points, weights, means, factors, kind, resp=None, log_prob=None) -> tuple[np.ndarray, np.ndarray]:
+def e_step(
+    points: np.ndarray,
+    weights: np.ndarray,
+    means: np.ndarray,
+    factors: np.ndarray,
+    kind: str,
+    resp: np.ndarray | None = None,
+    log_prob: np.ndarray | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
     """Responsibilities (k, n) and log-densities (n,) of points (d, n), Bishop (9.23), in the log domain."""
     k, d = means.shape
     if kind in ("full", "tied"):

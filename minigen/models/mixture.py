@@ -10,10 +10,10 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from .. import kernels
-from .._support.arrays import as_floats, as_matrix
+from .._support.arrays import as_floats
 from .._support.cholesky import is_symmetric
 from .._support.settings import Count, Fitted, NotNegative, Rng, Rows, checked, settings
-from .gaussians import as_matrices, centred, draw, e_step, precision_factors
+from .gaussians import LikeMeans, as_matrices, centred, draw, e_step, precision_factors
 from .k_means import k_means, random_points
 
 LEAST_FLOOR = 1e-12  # of a variance
@@ -96,19 +96,22 @@ class GaussianMixture(Fitted):
             )
         return self
 
-    def log_prob(self, X) -> np.ndarray:
+    @checked
+    def log_prob(self, X: LikeMeans) -> np.ndarray:
         """Log-density log p(x) at each row of X (n, d): (n,)."""
-        return self._e_step(X, "GaussianMixture.log_prob()")[1]
+        return self._e_step(X)[1]
 
     score_samples = log_prob  # as scikit-learn calls it
 
-    def predict_proba(self, X) -> np.ndarray:
+    @checked
+    def predict_proba(self, X: LikeMeans) -> np.ndarray:
         """Responsibilities p(k | x) of the components for each row of X: (n, k)."""
-        return self._e_step(X, "GaussianMixture.predict_proba()")[0].T.copy()
+        return self._e_step(X)[0].T.copy()
 
-    def predict(self, X) -> np.ndarray:
+    @checked
+    def predict(self, X: LikeMeans) -> np.ndarray:
         """The most probable component for each row of X: (n,)."""
-        return self._e_step(X, "GaussianMixture.predict()")[0].argmax(axis=0)
+        return self._e_step(X)[0].argmax(axis=0)
 
     def sample(self, n: int, rng: np.random.Generator) -> np.ndarray:
         """n independent draws (n, d)."""
@@ -122,12 +125,12 @@ class GaussianMixture(Fitted):
         labels = rng.choice(k, size=n, p=self.weights_)
         return draw(labels, self.means_, as_matrices(self.covariances_, self.covariance_type, k, d), rng), labels
 
-    def bic(self, X) -> float:
+    def bic(self, X: Any) -> float:
         """Bayesian information criterion on X, p log n - 2 log L with p free parameters; lower is better."""
         log_prob = self.log_prob(X)
         return float(self._n_parameters() * math.log(len(log_prob)) - 2 * log_prob.sum())
 
-    def aic(self, X) -> float:
+    def aic(self, X: Any) -> float:
         """Akaike information criterion on X, 2 p - 2 log L with p free parameters; lower is better."""
         return float(2 * self._n_parameters() - 2 * self.log_prob(X).sum())
 
@@ -136,10 +139,10 @@ class GaussianMixture(Fitted):
         shape = {"full": k * d * (d + 1) // 2, "tied": d * (d + 1) // 2, "diag": k * d, "spherical": k}
         return shape[self.covariance_type] + k * d + k - 1
 
-    def _e_step(self, X, caller):
-        self._check_fitted()
-        X = np.ascontiguousarray(as_matrix(X, "X", caller, self.means_.shape[1]).T)
-        return e_step(X, self.weights_, self.means_, self.precisions_cholesky_, self.covariance_type)
+    def _e_step(self, X):
+        return e_step(
+            np.ascontiguousarray(X.T), self.weights_, self.means_, self.precisions_cholesky_, self.covariance_type
+        )
 
     def _given(self, centre):
         """The start's weights, means and covariances as the user gave them, or None each."""
@@ -249,7 +252,15 @@ def em(
             return Fit(parameters, bounds, converged)
 
 
-def m_step(points, resp, before, kind: str, reg_covar: float, lifts_floor: bool, noise=0.0) -> tuple[np.ndarray, ...]:
+def m_step(
+    points: np.ndarray,
+    resp: np.ndarray,
+    before: tuple,
+    kind: str,
+    reg_covar: float,
+    lifts_floor: bool,
+    noise: np.ndarray | float = 0.0,
+) -> tuple[np.ndarray, ...]:
     """Weights, means and covariances that fit the responsibilities, Bishop (9.24) to (9.27), floor included.
 
     `before` holds the parameters so far; a component without points keeps its mean and covariance. A variance up to
