@@ -639,3 +639,16 @@ def test_points_and_parameters_of_objects_and_masked_points():
             p.log_prob([["a", "b", "c"]])
         with pytest.raises(ValueError, match="missing"):
             p.log_prob(np.array([[None, 1.0, 2.0]]))
+
+
+def test_covariances_in_float32_are_judged_by_its_rounding():
+    r = rng(26)
+    z = r.standard_normal((60, 1)).astype(np.float32)
+    for last in (z, 2.5 * z, -z + np.float32(3)):
+        covariance = np.cov(np.c_[z, last].T).astype(np.float32)
+        with pytest.raises(ValueError, match="positive definite"):
+            MultivariateNormal.from_covariance(np.zeros(2), covariance)
+    good = np.array([[1, 0.999], [0.999, 1]], np.float32)
+    p = MultivariateNormal.from_covariance(np.zeros(2, np.float32), good)
+    assert p.factor.dtype == np.float32
+    np.testing.assert_allclose(p.covariance, good, rtol=1e-6)

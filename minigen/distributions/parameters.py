@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from .. import ops
-from .._support.arrays import as_floats
-from .._support.settings import is_number
+from .._support.arrays import as_numbers
+from .._support.settings import Kind, Rng, is_number, is_whole, kinds_of, taken
 from ..tape import Tensor
 from ..watching import live_check
 
@@ -17,6 +17,15 @@ Real = float | list | np.ndarray | Tensor  # what a parameter, or points, may be
 Values = float | np.ndarray | Tensor  # what is computed from them
 Raw = float | np.ndarray  # the numbers of one
 Shape = int | tuple[int, ...]
+
+RNG = kinds_of(Rng)
+SHAPE = [
+    Kind(
+        "a number of draws, or a tuple such as (100, 2)",
+        lambda shape: all(map(is_whole, shape)) if isinstance(shape, tuple) else is_whole(shape),
+        lambda shape: tuple(map(int, shape)) if isinstance(shape, tuple) else (int(shape),),
+    )
+]
 
 
 class Independent:
@@ -76,18 +85,17 @@ def as_real(value: Real, name: str, owner: str) -> Values:
     """A parameter as a Python float, an array or a tensor of floats. Raises TypeError for what is not real."""
     if is_number(value):
         return float(value)
-    if not isinstance(value, (Tensor, np.ndarray)):
-        try:
-            value = np.asarray(value)
-        except ValueError:
-            raise TypeError(f"{owner} got {name} with rows of unequal length; give every row the same length") from None
-    if type(value) is not Tensor and (value.dtype.kind == "O" or np.ma.isMaskedArray(value)):
-        value = as_floats(value, name, owner)
-    if value.dtype.kind not in "fiub":
-        raise TypeError(f"{owner} got {name} of dtype {value.dtype}; expected real numbers")
+    value = _plain(value, name, owner)
     if value.dtype.kind != "f":
         return ops.astype(value, np.float32 if type(value) is Tensor else np.float64)
     return value
+
+
+def _plain(x, name: str, owner: str):
+    """Tensors and arrays of real numbers as they are, what else can be one as an array; raises for all other."""
+    if type(x) is Tensor or (isinstance(x, np.ndarray) and x.dtype.kind in "fiub" and not np.ma.isMaskedArray(x)):
+        return x
+    return as_numbers(x, name, owner)
 
 
 def common_dtype(values: list, owner: str) -> np.dtype | None:
@@ -123,26 +131,17 @@ def broadcast(a: tuple, b: tuple, caller: str) -> tuple:
 def draws_shape(shape: Shape, rng: np.random.Generator, p: Any) -> tuple[int, ...]:
     """How many draws of p, as a tuple; raises for what is no shape, or no generator."""
     caller = f"{type(p).__name__}.sample()"
-    sizes = shape if isinstance(shape, tuple) else (shape,)
-    if not all(isinstance(n, (int, np.integer)) and not isinstance(n, bool) and n >= 0 for n in sizes):
-        raise ValueError(f"{caller} got shape={shape!r:.80}; expected a number of draws, or a tuple such as (100, 2)")
-    if not isinstance(rng, np.random.Generator):
-        raise TypeError(
-            f"{caller} got rng={rng!r:.80}; expected a numpy.random.Generator: pass rng=numpy.random.default_rng(0)"
-        )
-    return tuple(int(n) for n in sizes)
+    taken(rng, RNG, "rng", caller)
+    return taken(shape, SHAPE, "shape", caller)
 
 
 def points_of(p: Any, x: Real) -> np.ndarray | Tensor:
     """Points as an array or a tensor, of the event's shape at the end and without NaN."""
     caller = f"{type(p).__name__}.log_prob()"
-    if type(x) is not Tensor and (not isinstance(x, np.ndarray) or x.dtype.kind == "O" or np.ma.isMaskedArray(x)):
-        x = as_floats(x, "points", caller)
-        x = x if getattr(p, "_dtype", None) is None else x.astype(p._dtype)
-    if x.dtype.kind not in "fiub":
-        raise TypeError(f"{caller} got points of dtype {x.dtype}; expected real numbers")
-    if x.dtype.kind != "f":  # unsigned ones would wrap in a difference
-        x = ops.astype(x, p._dtype or np.float64)
+    is_list = not isinstance(x, (Tensor, np.ndarray))
+    x = _plain(x, "points", caller)
+    if is_list or x.dtype.kind != "f":  # integers without a sign would wrap in a difference
+        x = ops.astype(x, getattr(p, "_dtype", None) or np.float64)
     event = p.event_shape
     if event and x.shape[-1:] != event:
         raise ValueError(

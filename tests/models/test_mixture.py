@@ -405,3 +405,20 @@ def test_a_mixture_that_ran_out_of_steps_says_so():
         warnings.simplefilter("error")
         assert GaussianMixture(4, max_iter=900).fit(X, rng=rng()).converged_
         assert not GaussianMixture(4, max_iter=2, tol=0).fit(X, rng=rng()).converged_  # as asked for
+
+
+@pytest.mark.parametrize("unit", [1e-12, 1.0, 1e12])
+def test_precisions_to_start_from_are_judged_by_the_same_criterion(unit):
+    """The share of a variance that the other feature leaves is 1 - r^2, in a matrix and in its inverse alike."""
+    X = clusters(rng(25), d=2, k=2)[0] / np.sqrt(unit)
+    for share, taken in ((1e-9, True), (1e-14, False)):
+        matrix = unit * np.array([[1, np.sqrt(1 - share)], [np.sqrt(1 - share), 1]])
+        mixture = GaussianMixture(1, covariance_type="tied", precisions_init=matrix)
+        if taken:
+            assert np.isfinite(mixture.fit(X, rng=rng()).means_).all()
+        else:
+            with pytest.raises(ValueError, match="no inverse covariances"):
+                mixture.fit(X, rng=rng())
+    crooked = unit * np.array([[1, 0.5], [0.4, 1]])
+    with pytest.raises(ValueError, match="no inverse covariances"):
+        GaussianMixture(1, covariance_type="tied", precisions_init=crooked).fit(X, rng=rng())
