@@ -255,7 +255,18 @@ KLS = {
         lambda m, s, n, b: kl_divergence(Normal(m, s), MultivariateNormal(n, lower(b))).value, MEAN, SD, MEAN, FACTOR
     ),
 }  # fmt: skip
-DERIVATIVES = {"log_prob": LOG_PROBS, "entropy": ENTROPIES, "draw": DRAWS, "kl": KLS}
+# The same where the two nearly agree, which has forms of its own.
+NEAR_BY = {
+    name: (KLS[name][0], *inputs)
+    for name, inputs in {
+        "normal": (MEAN, SD, MEAN + 0.1, SD * 1.1),
+        "laplace": (MEAN, SD, MEAN + 0.05, SD * 0.9),
+        "bernoulli": (LOGITS, LOGITS + 0.2),
+        "categorical": (LOGITS, LOGITS + np.array([0.2, 0.0, -0.1])),
+        "multivariate": (MEAN, FACTOR, MEAN + 0.1, FACTOR * 1.1),
+    }.items()
+}
+DERIVATIVES = {"kl nearby": NEAR_BY, "log_prob": LOG_PROBS, "entropy": ENTROPIES, "draw": DRAWS, "kl": KLS}
 
 
 @pytest.mark.parametrize(("what", "name"), [(what, name) for what, table in DERIVATIVES.items() for name in table])
