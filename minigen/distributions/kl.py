@@ -14,6 +14,7 @@ import numpy as np
 from .. import ops
 from .._support.settings import Count, Rng, checked
 from ..tape import Tensor, no_grad
+from . import excess
 from .families import Bernoulli, Categorical, Laplace, Normal, Uniform
 from .multivariate import MultivariateNormal, lower_inverse, times
 from .parameters import as_operand, broadcast, raw
@@ -75,7 +76,7 @@ def _kl_normal(p, q):
     # With r = sp / sq: (r - 1 - log r) + ((r - 1)^2 + ((mp - mq) / sq)^2) / 2
     distance = (p.mean - q.mean) / q.sd
     widening = (p.sd - q.sd) / q.sd
-    return p._total(_excess_over_log(p.sd, q.sd) + (ops.square(widening) + ops.square(distance)) * 0.5)
+    return p._total(excess.over_log(p.sd, q.sd) + (ops.square(widening) + ops.square(distance)) * 0.5)
 
 
 def _kl_multivariate_normal(p, q):
@@ -84,7 +85,7 @@ def _kl_multivariate_normal(p, q):
     widening = ops.sum(ops.square(inverse @ (p.factor - q.factor)), (-2, -1))
     distance = ops.sum(ops.square(times(inverse, p.mean - q.mean)), -1)
     of_p, of_q = (ops.diagonal(each.factor, 0, -2, -1) for each in (p, q))
-    return ops.sum(_excess_over_log(of_p, of_q), -1) + (widening + distance) * 0.5
+    return ops.sum(excess.over_log(of_p, of_q), -1) + (widening + distance) * 0.5
 
 
 def _kl_laplace(p, q):
@@ -95,7 +96,7 @@ def _kl_laplace(p, q):
     # u r = |mp - mq| / bq, which does not overflow where u does.
     apart = ops.abs(p.loc - q.loc) / q.scale + ratio * ops.expm1(-u)
     return p._total(
-        _excess_over_log(p.scale, q.scale) + ops.where(near, ratio * _excess_of_exp(-ops.where(near, u, 0.0)), apart)
+        excess.over_log(p.scale, q.scale) + ops.where(near, ratio * excess.of_exp(-ops.where(near, u, 0.0)), apart)
     )
 
 
@@ -117,7 +118,7 @@ def _kl_bernoulli(p, q):
     near = ops.abs(change) < 0.5
     d = ops.where(near, change, 0.0)
     rarer = ops.where(logits < 0.0, p1, p0)
-    close = rarer * _excess_of_exp(d) - _excess_over_log1p(rarer * ops.expm1(d))
+    close = rarer * excess.of_exp(d) - excess.over_log1p(rarer * ops.expm1(d))
     far = p1 * (log_p1 - log_q1) + p0 * (log_p0 - log_q0)
     return p._total(ops.where(near, close, far))
 
@@ -132,7 +133,7 @@ def _kl_categorical(p, q):
     # sum p (exp(d) - 1 - d) with d = log(q / p): the first two terms add up to 0
     of_p, change = ops.exp(log_p), log_q - log_p
     near = ops.abs(change) < 0.5
-    close = of_p * _excess_of_exp(ops.where(near, change, 0.0))
+    close = of_p * excess.of_exp(ops.where(near, change, 0.0))
     far = (ops.exp(log_q) - of_p) - of_p * change
     return ops.sum(ops.where(near, close, far), -1)
 
@@ -145,37 +146,6 @@ _CLOSED_FORMS = {
     Uniform: _kl_uniform,
     Laplace: _kl_laplace,
 }
-
-
-def _excess_over_log(a, b):
-    """r - 1 - log r for r = a / b: 0 where a is b, and right to rounding next to it."""
-    step = (a - b) / b
-    near = ops.abs(step) < 0.25
-    far = step - (ops.log(a) - ops.log(b))
-    return ops.where(near, _excess_over_log1p(ops.where(near, step, 0.0)), far)
-
-
-def _excess_over_log1p(t):
-    """t - log(1 + t) for numbers up to about 0.4 in size.
-
-    log(1 + t) = 2 artanh(s) with s = t / (2 + t), and t - 2 s = t s: no two like numbers are taken from each other.
-    """
-    s = t / (t + 2.0)
-    square = ops.square(s)
-    return s * (t - square * _horner(square, [2 / (2 * k + 1) for k in range(1, 11)]))
-
-
-def _excess_of_exp(t):
-    """exp(t) - 1 - t for numbers up to 1/2 in size, by its series."""
-    return ops.square(t) * _horner(t, [1 / math.factorial(k) for k in range(2, 15)])
-
-
-def _horner(x, coefficients):
-    """c0 + c1 x + c2 x^2 + ..."""
-    total = coefficients[-1]
-    for coefficient in coefficients[-2::-1]:
-        total = total * x + coefficient
-    return total
 
 
 def _with_factor(p):

@@ -17,6 +17,7 @@ import scipy.special
 import scipy.stats
 
 from minigen import ops
+from minigen.distributions import excess
 from minigen.tape import OPERATIONS
 
 
@@ -110,6 +111,13 @@ for name, (oracle, domain) in ELEMENTWISE.items():
         row(name, getattr(ops, name), domain(*shape) if domain else shape, oracle=oracle, order=3)
     if domain is None:
         row(name, getattr(ops, name), between(-6, 6, 3, 2), oracle=oracle, order=3)
+# Of the distributions: what exp and log leave when their tangents are taken off.
+for shape in SHAPES:
+    row("excess_of_exp", excess.of_exp, shape, oracle=lambda x: np.expm1(x) - x, order=3)
+    row("excess_over_log1p", excess.over_log1p, positive(*shape), oracle=lambda x: x - np.log1p(x), order=3)
+row("excess_over_log1p", excess.over_log1p, between(-0.6, 0.3, 3, 4), oracle=lambda x: x - np.log1p(x), order=3)
+ratio_excess = lambda a, b: a / b - 1 - np.log(a / b)
+row("excess_over_log", excess.over_log, positive(3, 4), positive(4), oracle=ratio_excess, order=3)
 row("leaky_relu", lambda x: ops.leaky_relu(x, 0.3), (3, 4), oracle=lambda x: np.where(x < 0, 0.3 * x, x), order=3)
 row("elu", lambda x: ops.elu(x, alpha=1.7), (3, 4), oracle=lambda x: _elu(x, 1.7), order=3)
 
