@@ -47,14 +47,14 @@ Order = Annotated[float, Kind("a number of 1 or more", lambda x: is_number(x) an
 def entropy(p: Densities, spacing: Positive = 1.0) -> float:
     """-sum p log p, times the spacing. Of a density it can be negative, and depends on the unit."""
     _check_total(p, spacing, "p", "entropy()")
-    return float(-np.sum(_times_log(p * spacing, p)))
+    return 0.0 - float(np.sum(_times_log(p * spacing, p)))
 
 
 @checked
 def cross_entropy(p: Densities, q: Densities, spacing: Positive = 1.0) -> float:
     """-sum p log q, times the spacing: entropy(p) + kl(p, q). inf where q is 0 and p is not."""
     _check_grid(p, q, spacing, "cross_entropy()")
-    return float(-np.sum(_times_log(p * spacing, q)))
+    return 0.0 - float(np.sum(_times_log(p * spacing, q)))
 
 
 @checked
@@ -318,8 +318,14 @@ def median_heuristic(x: Rows, y: Rows) -> float:
     unit, *units = _in_their_unit(x, y, "median_heuristic()")
     points = np.concatenate(units)
     points = points[:: -(-len(points) // MEDIAN_POINTS)]
-    distances = np.sqrt(_squared_distances(points, points)[np.triu_indices(len(points), 1)])
-    median = float(np.median(distances)) * unit
+    pairs = np.triu_indices(len(points), 1)
+    median = np.median(np.sqrt(_squared_distances(points, points)[pairs]))
+    if median == 0:  # of equal points, or of such as are near in the unit of one that is far away
+        distances = np.zeros((len(points), len(points)))
+        for column in points.T:
+            distances = np.hypot(distances, np.subtract.outer(column, column))
+        median = np.median(distances[pairs])
+    median = float(median) * unit
     if not median > 0:
         raise ValueError(
             f"median_heuristic() got {len(x)} and {len(y)} points of which at least half the pairs coincide; give "
@@ -339,20 +345,17 @@ def mmd_squared(x: Rows, y: Rows, bandwidth: Positive | None = None) -> float:
 
     Source: Gretton et al., Journal of Machine Learning Research 13, 723 (2012), equation 3.
     """
-    unit, x, y = _in_their_unit(x, y, "mmd_squared()")
+    _check_widths(x, y, "mmd_squared()")
     n, m = len(x), len(y)
     if min(n, m) < 2:
         raise ValueError(f"mmd_squared() got {n} and {m} points; it needs at least 2 points of each")
-    bandwidth = median_heuristic(x, y) if bandwidth is None else max(bandwidth / unit, np.finfo(float).tiny)
-
-    def kernel(squares):
-        with np.errstate(over="ignore"):  # exp(-inf) is the 0 that a narrow kernel has there
-            return np.exp(squares / bandwidth / bandwidth * -0.5)
-
+    if bandwidth is None:
+        bandwidth = median_heuristic(x, y)
+    kernel = lambda squares: np.exp(squares * -0.5)  # exp(-inf) is the 0 that a narrow kernel has far away
     # A point with itself has kernel 1; such pairs are left out.
-    within_x = (_sum_of_pairs(x, x, kernel) - n) / (n * (n - 1))
-    within_y = (_sum_of_pairs(y, y, kernel) - m) / (m * (m - 1))
-    return within_x + within_y - 2 * _sum_of_pairs(x, y, kernel) / (n * m)
+    within_x = (_sum_of_pairs(x, x, kernel, bandwidth) - n) / (n * (n - 1))
+    within_y = (_sum_of_pairs(y, y, kernel, bandwidth) - m) / (m * (m - 1))
+    return within_x + within_y - 2 * _sum_of_pairs(x, y, kernel, bandwidth) / (n * m)
 
 
 @checked
@@ -415,28 +418,31 @@ def _in_their_unit(x, y, caller: str):
     return unit, x / unit, y / unit
 
 
-def _squared_distances(x, y):
-    """|x_i - y_j|^2, (n, m), right to 1e-13 of each: of differences, where |x|^2 + |y|^2 - 2 x y would lose digits."""
+def _squared_distances(x, y, scale: float = 1.0):
+    """|x_i - y_j|^2 / scale^2, (n, m), right to 1e-13: of differences where |x|^2 + |y|^2 - 2 x y would lose digits."""
     if x.shape[1] <= FEW_FEATURES:
         squares = np.zeros((len(x), len(y)))
         for of_x, of_y in zip(x.T, y.T):
-            squares += np.square(np.subtract.outer(of_x, of_y))
+            squares += np.square(np.subtract.outer(of_x, of_y) / scale)
         return squares
     middle = y.mean(axis=0)
-    apart_x, apart_y = x - middle, y - middle
+    apart_x, apart_y = (x - middle) / scale, (y - middle) / scale
     sizes = np.add.outer(np.sum(np.square(apart_x), axis=1), np.sum(np.square(apart_y), axis=1))
     squares = sizes - 2 * (apart_x @ apart_y.T)
-    near = np.flatnonzero(squares < 0.01 * sizes)
+    near = np.flatnonzero(~(squares >= 0.01 * sizes))  # or so far that these overflow
     for some in np.array_split(near, 1 + len(near) * x.shape[1] // BLOCK):
         i, j = np.divmod(some, len(y))
-        squares.flat[some] = np.sum(np.square(x[i] - y[j]), axis=1)
+        squares.flat[some] = np.sum(np.square((x[i] - y[j]) / scale), axis=1)
     return squares
 
 
-def _sum_of_pairs(x, y, function) -> float:
-    """Sum of a function of the squared distance over all pairs, some rows at a time."""
+def _sum_of_pairs(x, y, function, scale: float = 1.0) -> float:
+    """Sum of a function of the squared distance, in units of `scale`, over all pairs, some rows at a time."""
     rows = max(1, BLOCK // len(y))
-    parts = [np.sum(function(_squared_distances(x[start : start + rows], y))) for start in range(0, len(x), rows)]
+    with np.errstate(over="ignore", invalid="ignore"):
+        parts = [
+            np.sum(function(_squared_distances(x[start : start + rows], y, scale))) for start in range(0, len(x), rows)
+        ]
     return math.fsum(parts)
 
 

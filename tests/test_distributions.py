@@ -481,6 +481,8 @@ MISTAKES = [
     (lambda: kl_divergence(Categorical(LOGITS), Categorical([0.0, 1.0])), ValueError, ["3 and 2 classes"]),
     (lambda: kl_divergence(Normal(0.0, 1.0), Laplace(0.0, 1.0), rng=rng(), n=1), ValueError, ["n=1", "at least 2"]),
     (lambda: kl_divergence(Normal(0.0, 1.0), Laplace(0.0, 1.0), rng=3, n=10), TypeError, ["Generator"]),
+    (lambda: kl_divergence(Normal(0.0, 1.0), 3), TypeError, ["kl_divergence()", "q=3", "a distribution, such as"]),
+    (lambda: sampled_entropy(np.ones(3), rng=rng(), n=9), TypeError, ["p=array", "a distribution, such as"]),
 ]
 
 

@@ -433,6 +433,23 @@ def test_wasserstein_of_high_order_and_far_or_near_points():
     assert divergences.median_heuristic(near, near[:1]) in gaps
 
 
+@pytest.mark.parametrize("d", [2, 6])
+def test_one_point_far_away_does_not_hide_the_others(d):
+    """Its kernel is 0, so it changes the shares of the pairs alone; and half the distances stay what they were."""
+    x, y = rng(6).standard_normal((20, d)), rng(7).standard_normal((15, d)) + 1
+    k = lambda a, b: np.exp(-(cdist(a, b) ** 2) / 2)
+    for far in (1e100, 1e200, 1e307):
+        z = np.r_[x, np.full((1, d), far)]
+        within = (k(x, x).sum() - 20) / (21 * 20)
+        expected = within + (k(y, y).sum() - 15) / (15 * 14) - 2 * k(x, y).sum() / (21 * 15)
+        assert divergences.mmd_squared(z, y, 1.0) == pytest.approx(expected, rel=1e-10)
+        all_pairs = cdist(np.r_[x, y], np.r_[x, y])[np.triu_indices(35, 1)]
+        expected = np.median(np.r_[all_pairs, np.full(35, np.inf)])
+        assert divergences.median_heuristic(z, y) == pytest.approx(expected, rel=1e-10)
+        expected = 2 * far * math.sqrt(d) * (1 / 21 - 20 / 21**2)
+        assert divergences.energy_distance(z, y) == pytest.approx(expected, rel=1e-10)
+
+
 def test_samples_of_any_kind_of_number():
     x, y = rng(4).integers(0, 200, (30, 2)), rng(5).integers(50, 250, (20, 2))
     for name, (distance, _) in FROM_SAMPLES.items():

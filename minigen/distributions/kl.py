@@ -7,17 +7,22 @@ agree: of r = a / b as (r - 1 - log r), which is 0 at 1 and convex, and the like
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 
 from .. import ops
-from .._support.settings import Count, Rng, checked
+from .._support.settings import Count, Kind, Rng, checked
 from ..tape import Tensor, no_grad
 from . import excess
 from .families import Bernoulli, Categorical, Laplace, Normal, Uniform
 from .multivariate import MultivariateNormal, lower_inverse, times
 from .parameters import as_operand, broadcast, raw
+
+Distribution = Annotated[
+    Any,
+    Kind("a distribution, such as Normal(0.0, 1.0)", lambda p: hasattr(p, "event_shape"), error=TypeError),
+]
 
 
 class Estimate(NamedTuple):
@@ -28,7 +33,7 @@ class Estimate(NamedTuple):
 
 
 @checked
-def sampled_entropy(p: Any, *, rng: Rng, n: Count) -> Estimate:
+def sampled_entropy(p: Distribution, *, rng: Rng, n: Count) -> Estimate:
     """Entropy of any distribution in nats, the mean of -log p over `n` draws from p, with its standard error.
 
     Both are plain numbers, or arrays of shape batch_shape: no gradient flows through them.
@@ -38,7 +43,7 @@ def sampled_entropy(p: Any, *, rng: Rng, n: Count) -> Estimate:
 
 
 @checked
-def kl_divergence(p: Any, q: Any, *, rng: Rng | None = None, n: Count | None = None) -> Estimate:
+def kl_divergence(p: Distribution, q: Distribution, *, rng: Rng | None = None, n: Count | None = None) -> Estimate:
     """KL(p || q) = E_p[log p - log q] in nats: exact with standard error 0 where there is a closed form.
 
     There is one for two distributions of the same family, except mixtures, and for a Normal and a MultivariateNormal.

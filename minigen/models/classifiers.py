@@ -343,7 +343,7 @@ class GaussianDiscriminant(Fitted):
 
     def _positions(self, labels, caller):
         """Where each label stands in `classes_`."""
-        unknown = [label for label in np.unique(labels) if label not in self.classes_]
+        unknown = [label for label in np.unique(labels).tolist() if label not in self.classes_]
         if unknown:
             raise ValueError(f"{caller} got the class {unknown[0]!r}; the classes learned are {self.classes_.tolist()}")
         return np.searchsorted(self.classes_, labels)
