@@ -13,6 +13,7 @@ import pytest
 import minigen
 from minigen import distributions, models
 from minigen._support.settings import ArrayKind, Kind
+from minigen.distributions import Normal
 
 NAN, INF = float("nan"), float("inf")
 STRANGERS = [
@@ -98,6 +99,7 @@ class Stub:
     """Stands for a fitted model of three features and two latents whose method is called."""
 
     latent = 2
+    means_ = coef_ = np.zeros((2, 3))
 
     def __init__(self, name):
         wide = type("Scale", (), {"mean": np.zeros(3), "sd": np.ones(3)})
@@ -127,7 +129,8 @@ def good(where, argument):
     if argument in EXAMPLES:
         return EXAMPLES[argument]
     kinds = THINGS[where][1].get(argument, [])
-    for candidate in (1, 0.5, 2.0, (0.5, 0.5), (1, 1), np.random.default_rng(0), print, [1.0, 2.0], "a", None):
+    numbers = (1, 0.5, 2.0, (0.5, 0.5), (1, 1))
+    for candidate in (*numbers, np.random.default_rng(0), print, Normal(0.0, 1.0), [1.0, 2.0], "a", None):
         if any(isinstance(kind, Kind) and kind.holds(candidate) for kind in kinds):
             return candidate
     for kind in kinds:
