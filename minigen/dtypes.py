@@ -45,13 +45,7 @@ def as_array(x, caller: str):
     """A tensor as it is; lists, numbers and the like as an array. TypeError unless of real numbers."""
     if hasattr(x, "node"):
         return x
-    try:
-        array = np.asarray(x)
-    except ValueError:
-        raise explain.ragged(f"{caller}() got rows of unequal length") from None
-    if array.dtype.kind not in "fiub":
-        raise explain.no_reals(f"{caller}()", array.dtype)
-    return array
+    return explain.as_numbers(x, f"{caller}()")
 
 
 def settled_result(op, raw, value) -> np.ndarray:

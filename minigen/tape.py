@@ -16,12 +16,13 @@ from contextvars import ContextVar
 from heapq import heappop, heappush
 from itertools import count
 from operator import attrgetter
+from typing import TypeAlias, overload
 
 import numpy as np
 
 from ._support import explain
 from .dtypes import LISTED, OPERATIONS, PLAIN, as_array, operands, settled, settled_result
-from .watching import add_to, refuse, shown, watcher
+from .watching import add_to, constant, refuse, shown, watcher
 
 _ids = count()
 _pauses: ContextVar[int] = ContextVar("pauses", default=0)  # how many no_grad() this thread is in
@@ -35,6 +36,8 @@ class Node:
     """
 
     __slots__ = ("gradient", "id", "line", "op", "parents", "raw", "static", "value")
+    gradient: np.ndarray | None
+    line: tuple[str, int] | None
 
     def __init__(self, op, raw, static, parents, value):
         self.op, self.raw, self.static, self.parents, self.value = op, raw, static, parents, value
@@ -61,8 +64,7 @@ class Tensor:
     @property
     def grad(self) -> np.ndarray | None:
         """The gradient that `backward` has added up on this leaf, a raw array of its shape; None before the first."""
-        gradient = self.node.gradient if self.node is not None and self.node.op is None else None
-        return shown(gradient)
+        return shown(self.node.gradient) if self.node is not None and self.node.op is None else None
 
     @grad.setter
     def grad(self, value: np.ndarray | Tensor | None) -> None:
@@ -86,12 +88,13 @@ class Tensor:
         """The same values as a constant: no gradient flows through it. Shares memory with this tensor."""
         return Tensor(self.data)
 
-    def backward(self, leaves: Iterable[Tensor] | None = None) -> None:
+    def backward(self, leaves: Iterable[Tensor] | None = None, gradient: Cotangent = None) -> None:
         """Add the gradient of this scalar to `.grad` of every leaf it was computed from, or of the given ones alone.
 
-        With `leaves`, such as the parameters of one of two networks, nothing is computed for the others.
+        With `leaves`, such as the parameters of one of two networks, nothing is computed for the others. A tensor of
+        any other shape needs `gradient`, of its shape: that of some scalar by this tensor.
         """
-        root = _scalar_root(self, "backward()")
+        root = _root(self, gradient, "backward()")
         if root is None:
             raise explain.nothing_to_learn()
         needed, wanted = None, set()
@@ -101,13 +104,13 @@ class Tensor:
             if not needed:
                 raise explain.none_of_the_leaves()
         by = watcher.get()
-        for leaf, gradient in _sweep(root, _seed(root), needed, wanted):
+        for leaf, part in _sweep(root, _seed(root, gradient, False), needed, wanted):
             if leaf.gradient is None:
-                leaf.gradient = np.asarray(OPERATIONS["astype"](gradient, leaf.value.dtype))  # a copy
+                leaf.gradient = np.asarray(OPERATIONS["astype"](part, leaf.value.dtype))  # a copy
             elif by is None:
-                add_to(leaf.gradient, gradient)
+                add_to(leaf.gradient, part)
             else:
-                by.act(add_to, (leaf.gradient, gradient), (leaf.gradient,))
+                by.act(add_to, (leaf.gradient, part), (leaf.gradient,))
 
 
 def tensor(data, requires_grad: bool = False) -> Tensor:
@@ -165,11 +168,7 @@ def no_grad() -> Iterator[None]:
 
 
 def primitive(
-    name: str,
-    forward: Callable,
-    *rules: Callable | None,
-    joint: Callable | None = None,
-    into: Callable | None = None,
+    name: str, forward: Callable, *rules: Callable | None, joint: Callable | None = None, into: Callable | None = None
 ) -> Callable:
     """Make a differentiable operation `op(*args, **static)` from a function on raw arrays.
 
@@ -244,53 +243,59 @@ def _apply(op, args, static):
     return Tensor(value, node)
 
 
-def grad(y: Tensor, xs: Tensor | Sequence[Tensor], create_graph: bool = False):
+Cotangent: TypeAlias = Tensor | np.ndarray | None
+
+
+@overload
+def grad(y: Tensor, xs: Tensor, create_graph: bool = False, cotangent: Cotangent = None) -> Tensor: ...
+@overload
+def grad(y: Tensor, xs: Sequence[Tensor], create_graph: bool = False, cotangent: Cotangent = None) -> list[Tensor]: ...
+def grad(y, xs, create_graph=False, cotangent=None):
     """Gradient of the scalar `y` by `xs`: one tensor for one tensor, a list for a sequence.
 
     With `create_graph` the result is itself on the tape and can be differentiated again. Leaves' `.grad` are not
-    touched.
+    touched. A `cotangent` of y's shape makes it the gradient of sum(cotangent * y), where y may have any shape.
 
     Raises ValueError if y is not a scalar or does not depend on one of xs, TypeError if an x is not a tensor.
     """
     single = type(xs) is Tensor
     targets = [xs] if single else list(xs)
     explain.check_targets(targets, Tensor)
-    root = _scalar_root(y, "grad()")
+    root = _root(y, cotangent, "grad()")
     wanted = {x.node.id for x in targets}
     needed = _between(root, wanted) if root is not None else set()
     for i, x in enumerate(targets):
         if x.node.id not in needed:
             raise explain.no_path(i, x.data.shape)
-    seed = _seed(root)
-    arrived = _sweep(root, Tensor(seed) if create_graph else seed, needed, wanted, create_graph)
+    arrived = _sweep(root, _seed(root, cotangent, create_graph), needed, wanted, create_graph)
     found = {node.id: gradient for node, gradient in arrived}
     results = [_as_result(found.get(x.node.id), x) for x in targets]
     return results[0] if single else results
 
 
-def _scalar_root(y, caller: str) -> Node | None:
-    """The node of a scalar; None for a constant."""
+def _root(y, cotangent, caller: str) -> Node | None:
+    """The node of a scalar, or of what has a cotangent; None for a constant."""
     if type(y) is not Tensor:
         raise explain.no_tensor(y, caller)
-    if y.data.size != 1 or y.data.dtype.kind != "f":
-        raise explain.no_scalar(y.data, caller)
+    explain.check_cotangent(y.data, cotangent, caller)
     return y.node
 
 
-def _seed(root: Node) -> np.ndarray:
-    """The gradient of a value by itself."""
-    ones = np.ones(root.value.shape, root.value.dtype)
-    by = watcher.get()
-    return ones if by is None else by.constant(ones)
+def _seed(root: Node, cotangent, create_graph: bool):
+    """The gradient to begin with: the cotangent, or that of a value by itself."""
+    dtype = root.value.dtype
+    seed = constant(np.ones(root.value.shape, dtype)) if cotangent is None else OPERATIONS["astype"](cotangent, dtype)
+    if (type(seed) is Tensor) == create_graph:
+        return seed
+    return Tensor(seed) if create_graph else seed.data
 
 
 def _as_result(gradient, x: Tensor) -> Tensor:
     if type(gradient) is Tensor:
         return gradient
-    if gradient is None:
-        return Tensor(np.zeros(x.data.shape, x.data.dtype))
     # A copy: the sweep may hand the same array, or a view of it, to several inputs.
-    return Tensor(OPERATIONS["astype"](gradient, x.data.dtype))
+    dtype = x.data.dtype
+    return Tensor(np.zeros(x.data.shape, dtype) if gradient is None else OPERATIONS["astype"](gradient, dtype))
 
 
 def _between(root: Node, wanted: set[int]) -> set[int]:
@@ -358,13 +363,16 @@ def _parts(node: Node, g, needed, create_graph: bool, by) -> Sequence:
         args = [a if parent is None else Tensor(a, parent) for a, parent in zip(args, node.parents)]
     elif by is not None:  # so that arithmetic on a weight's own array is seen too
         args = by.all_shown(args)
-    if op.joint is not None:
-        parts = op.joint(wants, g, y, *args, **static)
-    elif True in wants[len(op.rules) :]:
-        raise explain.no_rule(op.__name__, wants.index(True, len(op.rules)))
-    else:
-        parts = [rule(g, y, *args, **static) if want and rule else None for rule, want in zip(op.rules, wants)]
-    if by is not None:
-        parts = list(parts)
-        by.all_contributed(node, parts)
+    if by is None:
+        return _by_rules(op, wants, g, y, args, static)
+    parts = list(by.rules(_by_rules, op, wants, g, y, args, static))
+    by.all_contributed(node, parts)
     return parts
+
+
+def _by_rules(op, wants: list, g, y, args: Sequence, static: dict) -> Sequence:
+    if op.joint is not None:
+        return op.joint(wants, g, y, *args, **static)
+    if True in wants[len(op.rules) :]:
+        raise explain.no_rule(op.__name__, wants.index(True, len(op.rules)))
+    return [rule(g, y, *args, **static) if want and rule else None for rule, want in zip(op.rules, wants)]

@@ -36,6 +36,10 @@ class Watcher:
     def recorded(self, node: Any) -> None:
         """A node has been put on the tape."""
 
+    def rules(self, rules: Callable, *args: Any) -> Sequence:
+        """Let the rules of an operation compute the gradients of its arguments; the default just does."""
+        return rules(*args)
+
     def contributed(self, node: Any, index: int, gradient: Any) -> None:
         """The rule of `node` has given the gradient of its argument `index`."""
 
@@ -104,6 +108,12 @@ def shown(array: np.ndarray | None) -> np.ndarray | None:
     """An array handed to the program, in sight of whoever watches."""
     by = watcher.get()
     return array if by is None or array is None else by.shown(array)
+
+
+def constant(array: np.ndarray) -> np.ndarray:
+    """An array that is the same in every run, in sight of whoever watches."""
+    by = watcher.get()
+    return array if by is None else by.constant(array)
 
 
 def refuse(what: str) -> None:

@@ -341,7 +341,7 @@ LAYERS = [
     ),
     row(
         "weights of another shape at the start",
-        lambda w: nn.Linear(3, 2, rng=rng(), initial=lambda rng, shape: np.zeros((3, 2))),
+        lambda w: nn.Linear(3, 2, rng=rng(), initial=lambda shape, rng: np.zeros((3, 2))),
         ValueError,
         "(3, 2)",
         "(2, 3)",
@@ -349,7 +349,7 @@ LAYERS = [
     row("dropping everything", lambda w: nn.Dropout(1.0, rng=w.rng), ValueError, "rate=1.0", "[0, 1)"),
     row("a batch of one", lambda w: w.net[3](array(1, 4)), ValueError, "batch of 1", "at least 2 rows", ".eval()"),
     row("a batch in three axes", lambda w: nn.BatchNorm1d(3)(array(2, 2, 3)), ValueError, "(2, 2, 3)", "reshape"),
-    row("a momentum of 7", lambda w: nn.BatchNorm1d(3, momentum=7), ValueError, "momentum=7", "from 0 to 1"),
+    row("a momentum of 7", lambda w: nn.BatchNorm1d(3, momentum=7), ValueError, "momentum=7", "between 0 and 1"),
     row("another width for a norm", lambda w: nn.LayerNorm(3)(array(2, 4)), ValueError, "LayerNorm(3)", "(2, 4)"),
     row(
         "assigning another shape",

@@ -113,12 +113,31 @@ def no_tensor(y, caller: str) -> TypeError:
     return TypeError(f"{caller} needs a Tensor, got {type(y).__name__}")
 
 
-def no_scalar(array: np.ndarray, caller: str) -> Exception:
-    if array.size != 1:
-        return ValueError(
-            f"{caller} needs a scalar, got shape {array.shape}; reduce it first, for example with .sum() or .mean()"
+def check_cotangent(array: np.ndarray, cotangent, caller: str) -> None:
+    """Raise unless a value is a floating-point scalar, or has a cotangent of its shape."""
+    name = "gradient" if caller == "backward()" else "cotangent"
+    if cotangent is None and array.size != 1:
+        raise ValueError(
+            f"{caller} needs a scalar, got shape {array.shape}; reduce it first, for example with .sum() or .mean(), "
+            f"or give {name}=, an array of that shape"
         )
-    return TypeError(f"{caller} needs a floating-point scalar, got {array.dtype}")
+    if array.dtype.kind != "f":
+        raise TypeError(f"{caller} needs a floating-point scalar, got {array.dtype}")
+    if cotangent is not None:
+        given = cotangent.data if hasattr(cotangent, "node") else as_numbers(cotangent, caller)
+        if given.shape != array.shape:
+            raise ValueError(f"{caller} got {name} of shape {given.shape}; expected that of the value, {array.shape}")
+
+
+def as_numbers(x, caller: str) -> np.ndarray:
+    """An array of real numbers; TypeError unless it is one."""
+    try:
+        array = np.asarray(x)
+    except ValueError:
+        raise ragged(f"{caller} got rows of unequal length") from None
+    if array.dtype.kind not in "fiub":
+        raise no_reals(caller, array.dtype)
+    return array
 
 
 def wrong_rule(name: str, gradient) -> TypeError:

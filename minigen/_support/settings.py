@@ -22,11 +22,23 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from functools import cache, wraps
-from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 
 from .arrays import as_matrix, as_vector
+
+if TYPE_CHECKING:
+    from typing_extensions import dataclass_transform
+else:
+
+    def dataclass_transform(**_):
+        """Tells a type checker that a decorator makes dataclasses; Python 3.10 has none."""
+        return lambda decorator: decorator
+
+
+C = TypeVar("C")
+F = TypeVar("F", bound=Callable)
 
 
 @dataclass(frozen=True)
@@ -76,7 +88,7 @@ def is_whole(value, least: int = 0) -> bool:
 
 
 def _between(low: float, high: float) -> Callable[[Any], bool]:
-    return lambda x: is_number(x) and low <= x < high
+    return lambda x: is_number(x) and bool(low <= x < high)
 
 
 def _is_list(value, holds: Callable[[Any], bool]) -> bool:
@@ -107,6 +119,14 @@ Widths = Annotated[
         "a list of widths, whole numbers from 1, such as (64, 64)",
         lambda widths: _is_list(widths, lambda n: is_whole(n, 1)),
         lambda widths: tuple(map(int, widths)),
+    ),
+]
+Sizes = Annotated[
+    Sequence[int],
+    Kind(
+        "a list of at least two widths, whole numbers from 1: the input's, those between, the output's",
+        lambda sizes: _is_list(sizes, lambda n: is_whole(n, 1)) and len(sizes) >= 2,
+        lambda sizes: tuple(map(int, sizes)),
     ),
 ]
 Rng = Annotated[
@@ -177,7 +197,8 @@ def _declared(hints: dict, names) -> dict[str, list]:
     return {name: kinds for name, kinds in found.items() if kinds}
 
 
-def settings(cls):
+@dataclass_transform(eq_default=False)
+def settings(cls: type[C]) -> type[C]:
     """A dataclass whose fields are checked by their hints when it is made, and then all together by `agree`."""
 
     @cache
@@ -191,12 +212,10 @@ def settings(cls):
         if hasattr(self, "agree"):
             self.agree()
 
-    cls.__post_init__ = check
-    cls.declared = classmethod(declared)
-    return dataclass(eq=False, repr=False)(cls)
-
-
-F = TypeVar("F", bound=Callable)
+    made: Any = cls
+    made.__post_init__ = check
+    made.declared = classmethod(declared)  # type: ignore[arg-type]
+    return dataclass(eq=False, repr=False)(made)
 
 
 def checked(function: F) -> F:
@@ -218,8 +237,9 @@ def checked(function: F) -> F:
                 bound.arguments[argument] = taken(bound.arguments[argument], kinds, argument, who, owner)
         return function(*bound.args, **bound.kwargs)
 
-    checking.declared = declared
-    return checking
+    made: Any = checking
+    made.declared = declared
+    return made
 
 
 def _caller(function: Callable, owner: Any) -> str:

@@ -21,7 +21,7 @@ VARIANCES = {
 
 @pytest.mark.parametrize(("scheme", "variance"), VARIANCES.values(), ids=VARIANCES)
 def test_mean_and_variance_are_those_of_the_formula(scheme, variance):
-    w = scheme(np.random.default_rng(0), SHAPE)
+    w = scheme(SHAPE, np.random.default_rng(0))
     assert w.shape == SHAPE and w.dtype == np.float32
     # Of n draws the mean has the standard error s / sqrt(n), the variance at most s^2 sqrt(2 / n).
     assert abs(w.mean(dtype=np.float64)) < 5 * math.sqrt(variance / w.size)
@@ -35,13 +35,13 @@ def test_mean_and_variance_are_those_of_the_formula(scheme, variance):
 
 @pytest.mark.parametrize("scheme", [init.xavier_uniform, init.xavier_normal, init.kaiming_uniform, init.kaiming_normal])
 def test_the_gain_multiplies(scheme):
-    one, three = (scheme(np.random.default_rng(0), SHAPE, gain) for gain in (1.0, 3.0))
+    one, three = (scheme(SHAPE, np.random.default_rng(0), gain=gain) for gain in (1.0, 3.0))
     np.testing.assert_allclose(three, 3 * one, rtol=1e-6)
 
 
 @pytest.mark.parametrize("shape", [(5, 5), (7, 3), (3, 7), (1, 4), (4, 1)])
 def test_orthogonal_is_orthogonal(shape):
-    w = init.orthogonal(np.random.default_rng(0), shape, gain=1.5).astype(np.float64) / 1.5
+    w = init.orthogonal(shape, np.random.default_rng(0), gain=1.5).astype(np.float64) / 1.5
     product = w @ w.T if shape[0] <= shape[1] else w.T @ w
     np.testing.assert_allclose(product, np.eye(min(shape)), atol=1e-6)
 
@@ -49,7 +49,7 @@ def test_orthogonal_is_orthogonal(shape):
 def test_orthogonal_prefers_no_direction():
     # For a uniformly drawn orthogonal matrix every element has mean 0 and variance 1 / n; without the correction of
     # signs the diagonal would have a mean far from 0.
-    draws = np.stack([init.orthogonal(np.random.default_rng(seed), (3, 3)) for seed in range(2000)])
+    draws = np.stack([init.orthogonal((3, 3), np.random.default_rng(seed)) for seed in range(2000)])
     np.testing.assert_allclose(draws.mean(0), 0, atol=5 * math.sqrt(1 / 3 / 2000))
     np.testing.assert_allclose(draws.var(0), 1 / 3, atol=0.05)
 
@@ -103,11 +103,11 @@ def through(activation, initial, depth=30, width=200):
     [
         ("relu", init.kaiming_normal),
         ("relu", init.kaiming_uniform),
-        ("leaky_relu", lambda rng, shape: init.kaiming_normal(rng, shape, init.GAIN["leaky_relu"])),
+        ("leaky_relu", lambda shape, rng: init.kaiming_normal(shape, rng, gain=init.GAIN["leaky_relu"])),
         ("identity", init.xavier_normal),
         ("identity", init.orthogonal),
-        ("tanh", lambda rng, shape: init.xavier_normal(rng, shape, init.GAIN["tanh"])),
-        ("tanh", lambda rng, shape: init.xavier_uniform(rng, shape, init.GAIN["tanh"])),
+        ("tanh", lambda shape, rng: init.xavier_normal(shape, rng, gain=init.GAIN["tanh"])),
+        ("tanh", lambda shape, rng: init.xavier_uniform(shape, rng, gain=init.GAIN["tanh"])),
     ],
     ids=["relu normal", "relu uniform", "leaky_relu", "linear", "orthogonal", "tanh normal", "tanh uniform"],
 )

@@ -88,7 +88,7 @@ def test_linear_without_bias():
     x = random(5, 3, dtype=np.float32)
     assert layer.bias is None and list(layer.named_parameters()) == ["weight"] and "bias=False" in repr(layer)
     np.testing.assert_allclose(layer(x).data, x @ layer.weight.data.T, atol=1e-6)
-    np.testing.assert_allclose(layer(x, "tanh").data, np.tanh(x @ layer.weight.data.T), atol=1e-6)
+    np.testing.assert_allclose(layer.affine(x, layer.weight, "tanh").data, np.tanh(x @ layer.weight.data.T), atol=1e-6)
     np.testing.assert_allclose(
         nn.Sequential(layer, nn.Activation("relu"))(x).data, np.maximum(x @ layer.weight.data.T, 0), atol=1e-6
     )
@@ -220,7 +220,7 @@ def test_mlp_on_numbers_worked_by_hand():
         (lambda: nn.Linear(3, 2.5, rng=make_rng()), ValueError, ["n_out=2.5"]),
         (lambda: nn.Linear(3, True, rng=make_rng()), ValueError, ["n_out=True"]),
         (lambda: nn.MLP([3], rng=make_rng()), ValueError, ["[3]", "two"]),
-        (lambda: nn.MLP(3, rng=make_rng()), ValueError, ["sizes 3", "two"]),
+        (lambda: nn.MLP(3, rng=make_rng()), ValueError, ["sizes=3", "two"]),
         (lambda: nn.MLP([3, -1], rng=make_rng()), ValueError, ["-1"]),
         (lambda: nn.MLP([3, 1], rng=None), TypeError, ["None"]),
         (lambda: nn.MLP([2, 2, 2], "tahn", rng=make_rng()), ValueError, ["tahn", "tanh"]),
@@ -478,3 +478,48 @@ def test_a_third_derivative_through_a_network():
     x, step = 0.3, 1e-5
     expected = (derivative(x + step, 2) - derivative(x - step, 2)) / (2 * step)
     assert derivative(x, 3) == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("affine", [True, False])
+@pytest.mark.parametrize("shape", [(6, 4), (5, 4, 7), (1, 4, 3), (2, 4, 1)])
+def test_batch_norm_of_two_and_three_axes_is_torchs(shape, affine):
+    torch = pytest.importorskip("torch")
+    ours, theirs = nn.BatchNorm1d(4, affine=affine).astype(np.float64), torch.nn.BatchNorm1d(4, affine=affine).double()
+    if affine:
+        randomise(ours)
+    assert list(ours.state_dict()) == list(theirs.state_dict())
+    assert repr(ours) == ("BatchNorm1d(4)" if affine else "BatchNorm1d(4, affine=False)")
+    theirs.load_state_dict({name: torch.tensor(array) for name, array in ours.state_dict().items()})
+    for mode in ("train", "train", "eval"):
+        getattr(ours, mode)(), getattr(theirs, mode)()
+        data, upstream = random(*shape, seed=3) * 2 + 1, random(*shape, seed=4)
+        x, x_ = tensor(data, requires_grad=True), torch.tensor(data, requires_grad=True)
+        y, y_ = ours(x), theirs(x_)
+        leaves, leaves_ = [x, *ours.parameters()], [x_, *theirs.parameters()]
+        first = grad(ops.sum(y * upstream), leaves, create_graph=True)
+        second = grad(sum(ops.sum(ops.square(g)) for g in first) + ops.sum(x * y), x)
+        first_ = torch.autograd.grad((y_ * torch.tensor(upstream)).sum(), leaves_, create_graph=True)
+        second_ = torch.autograd.grad(sum((g**2).sum() for g in first_) + (x_ * y_).sum(), x_)[0]
+        for a, b in zip([y, *first, second], [y_, *first_, second_], strict=True):
+            np.testing.assert_allclose(a.data, b.detach().numpy(), rtol=1e-7, atol=1e-8)
+    for name, array in ours.state_dict().items():
+        np.testing.assert_allclose(array, theirs.state_dict()[name].numpy(), rtol=1e-12)
+
+
+@pytest.mark.parametrize("layer", [nn.LayerNorm, nn.BatchNorm1d])
+def test_normalisation_does_not_see_the_offset(layer):
+    """Variance by E[x^2] - E[x]^2 would lose all digits here; expected from float64."""
+    x = (1e3 + np.round(64 * random(64, 8)) / 64).astype(np.float32)  # exact in float32
+    axis = 1 if layer is nn.LayerNorm else 0
+    centred = x.astype(np.float64) - x.mean(axis, dtype=np.float64, keepdims=True)
+    expected = centred / np.sqrt(np.mean(centred**2, axis, keepdims=True) + 1e-5)
+    np.testing.assert_allclose(layer(8)(tensor(x)).data, expected, atol=2e-3)
+
+
+def test_batch_norm_needs_two_values_a_feature():
+    for shape in [(1, 3), (1, 3, 1), (0, 3), (3, 3, 0)]:
+        with pytest.raises(ValueError, match="no variance"):
+            nn.BatchNorm1d(3)(np.ones(shape))
+    for shape in [(3,), (3, 2), (2, 2, 3), (2, 3, 2, 2)]:
+        with pytest.raises(ValueError, match=r"BatchNorm1d\(3\).*\(batch, 3, length\)"):
+            nn.BatchNorm1d(3)(np.ones(shape))

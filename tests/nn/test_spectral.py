@@ -163,3 +163,52 @@ def test_misuse():
         made(np.ones((2, 5), np.float32))
     with pytest.raises(TypeError, match="default_rng"):
         nn.SpectralLinear(4, 3, rng=0)
+
+
+# The power iteration gets away from where it would stand still for ever
+
+E3 = np.eye(3)
+BLOCKS = np.zeros((5, 5))
+BLOCKS[:2, :2], BLOCKS[2:, 2:] = [[3.0, 1.0], [0.0, 2.0]], 1.3 * np.ones((3, 3))  # sigma of the second: 3.9
+STUCK = {
+    "zero, then one": (np.zeros((3, 3)), E3),
+    "zero, then tiny": (np.zeros((3, 3)), 1e-9 * E3),
+    "another axis": (np.diag([2.0, 1.0, 0.5]), np.diag([1.0, 2.0, 0.5])),
+    "what was the null space": (np.diag([1.0, 0.0, 0.0]), np.diag([0.0, 0.0, 1.0])),
+    "rank one, orthogonal": (np.outer([1, 1, 0], [1, 1, 0]), np.outer([1, -1, 0], [1, -1, 0])),
+    "a row alone": (np.diag([0.0, 3.0, 0.0]), np.outer([1, 0, 0], [1, 0, 1])),
+    "the other block grows": (np.block([[BLOCKS[:2, :2], np.zeros((2, 3))], [np.zeros((3, 5))]]), BLOCKS),
+    "a column dies": (np.array([[5.0, 1, 1], [5, 2, 1]]), np.array([[0.0, 1, 1], [0, 2, 1]])),
+}
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("before", "after"), STUCK.values(), ids=STUCK)
+@pytest.mark.parametrize("how", ["trained", "assigned"])
+def test_no_weights_leave_it_where_it_cannot_get_away(before, after, dtype, how):
+    made = nn.SpectralLinear(before.shape[1], before.shape[0], rng=rng(1)).astype(dtype)
+    made.weight = before
+    for _ in range(200):
+        made.normalised()
+    if how == "trained":  # as an optimiser does: nobody is told
+        made.weight.data[...] = after
+    else:
+        made.weight = after
+    for _ in range(300):
+        weight = made.normalised().data
+    expected = after / np.linalg.svd(after)[1][0]
+    np.testing.assert_allclose(weight, expected, atol=1e-5 if dtype == np.float32 else 1e-9)
+
+
+def test_zero_initial_weights_are_normalised_once_they_are_not_zero():
+    made = nn.SpectralLinear(3, 3, rng=rng(), initial=lambda shape, rng: np.zeros(shape, np.float32))
+    made.weight = np.eye(3)
+    np.testing.assert_allclose(made.eval().normalised().data, np.eye(3), atol=1e-6)
+
+
+def test_a_start_in_the_null_space():
+    made = nn.SpectralLinear(2, 2, rng=rng(), initial=lambda shape, rng: np.array([[1, -1], [2, -2]], np.float32))
+    made.v[...] = 2**-0.5
+    for _ in range(3):
+        weight = made.normalised().data
+    np.testing.assert_allclose(weight, np.array([[1, -1], [2, -2]]) / 10**0.5, atol=1e-6)
