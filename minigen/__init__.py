@@ -1,15 +1,19 @@
 """minigen: learn generative modelling by building it.
 
-A reverse-mode autodiff engine on NumPy with numba kernels (`tensor`, `grad`, `ops`), layers and optimisers over one
-flat parameter buffer (`nn`, `optim`), and the models of the lessons built on them (`models`, `training`, `storage`).
+A reverse-mode autodiff engine on NumPy with numba kernels (`tensor`, `grad`, `ops`), derivatives of functions
+(`jacobian`, `hessian`, `vjp`, `jvp`, `hvp`), layers and optimisers over one flat parameter buffer (`nn`, `optim`), and
+the models of the lessons built on them (`models`, `training`, `storage`).
 """
 
 from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 import numpy
 
 from . import nn, ops, optim
 from .compile import CompileError, compile
+from .derivatives import hessian, hvp, jacobian, jvp, vjp
 from .tape import Tensor, grad, no_grad, tensor
 
 __version__ = "0.1.0"
@@ -19,10 +23,15 @@ __all__ = [
     "check",
     "compile",
     "datasets",
+    "debug",
     "distributions",
     "divergences",
     "games",
     "grad",
+    "hessian",
+    "hvp",
+    "jacobian",
+    "jvp",
     "metrics",
     "models",
     "nn",
@@ -35,7 +44,25 @@ __all__ = [
     "storage",
     "tensor",
     "training",
+    "vjp",
 ]
+
+if TYPE_CHECKING:
+    from . import (
+        check,
+        datasets,
+        debug,
+        distributions,
+        divergences,
+        games,
+        metrics,
+        models,
+        physics,
+        plots,
+        samplers,
+        storage,
+        training,
+    )
 
 
 # glibc gives large freed arrays back to the system, and the next step faults them in again page by page: a third of an
@@ -44,7 +71,7 @@ __all__ = [
 numpy.empty(31 << 20, numpy.uint8)
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> ModuleType:
     # Loaded when first used: some of them bring numba or matplotlib along.
     if name in __all__:
         return import_module(f"{__name__}.{name}")
