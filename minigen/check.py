@@ -1,24 +1,20 @@
-"""Is a derivative right, and where did that NaN come from: the two questions a new operation raises.
+"""Is a derivative right? `gradient` compares derivatives of any order with finite differences.
 
-`gradient` compares derivatives of any order with finite differences. `debug` watches every operation and stops at the
-first NaN or Inf, forward or backward, with the line of the program that made it.
+Where a NaN came from, and what is on a tape, is asked of `minigen.debug`: `check.debug()` is its `find_nan()`.
 """
 
 from __future__ import annotations
 
-import linecache
-import os
-import sys
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
-from . import ops, tape
-from .tape import Node, Tensor, grad, leaf
-from .watching import Watcher, watch
+from . import ops
+from .debug import find_nan as debug
+from .tape import Tensor, grad, leaf
 
-_PACKAGE = os.path.dirname(__file__) + os.sep
+__all__ = ["GradientError", "debug", "gradient"]
 
 
 class GradientError(AssertionError):
@@ -26,7 +22,7 @@ class GradientError(AssertionError):
 
 
 def gradient(
-    f: Callable, *inputs, order: int = 2, rng: np.random.Generator, eps: float = 1e-5, tolerance: float = 1e-6
+    f: Callable, *inputs: Any, order: int = 2, rng: np.random.Generator, eps: float = 1e-5, tolerance: float = 1e-6
 ) -> None:
     """Raise GradientError unless the derivatives of `f` at `inputs`, up to `order`, agree with finite differences.
 
@@ -50,7 +46,7 @@ def gradient(
     weights = [rng.standard_normal(y.shape) for y in _outputs(f, point)]
     directions = [[rng.standard_normal(point[i].shape) for i in varied] for _ in range(order)]
 
-    def phi(n, point):
+    def phi(n: int, point: list) -> tuple[Tensor, list[Tensor]]:
         leaves = [leaf(x) if i in varied else x for i, x in enumerate(point)]
         varying = [leaves[i] for i in varied]
         value = _inner(_outputs(f, leaves), weights)
@@ -71,11 +67,11 @@ def gradient(
                 )
 
 
-def _is_float(x) -> bool:
+def _is_float(x: Any) -> bool:
     return isinstance(x, (float, Tensor)) or (isinstance(x, (np.ndarray, np.generic)) and x.dtype.kind == "f")
 
 
-def _outputs(f, point) -> list[Tensor]:
+def _outputs(f: Callable, point: list) -> list[Tensor]:
     point = [Tensor(x) if type(x) is np.ndarray and x.dtype.kind == "f" else x for x in point]
     results = f(*point)
     results = list(results) if isinstance(results, (list, tuple)) else [results]
@@ -88,8 +84,8 @@ def _outputs(f, point) -> list[Tensor]:
     return results
 
 
-def _inner(tensors, weights) -> Tensor:
-    total = 0.0
+def _inner(tensors: Sequence[Tensor], weights: Sequence) -> Tensor:
+    total: Any = 0.0
     for t, w in zip(tensors, weights):
         total = total + ops.sum(t * w)
     return total
@@ -98,79 +94,3 @@ def _inner(tensors, weights) -> Tensor:
 def _gradients(value: Tensor, leaves: list[Tensor]) -> list[Tensor]:
     # The term of weight 0 connects the leaves on which the value does not depend: grad() would refuse them.
     return grad(value + _inner(leaves, [0.0] * len(leaves)), leaves, create_graph=True)
-
-
-def debug() -> AbstractContextManager:
-    """Inside the block the first NaN or Inf raises FloatingPointError with the operation and the line that called it.
-
-    Forward it names the operation that made the value from finite arguments, or the argument that held it already;
-    backward the operation and the argument whose gradient it is. Every operation is looked at: some times slower.
-    """
-    return watch(_Finder())
-
-
-class _Finder(Watcher):
-    def run(self, op, raw, static):
-        with np.errstate(all="ignore"):
-            value = op.forward(*raw, **static)
-        if _trouble(value) and not _in_sweep():
-            raise FloatingPointError(_forward_message(op, raw, value))
-        return value
-
-    def recorded(self, node: Node):
-        node.line = _users_line()
-
-    def contributed(self, node: Node, index: int, gradient):
-        trouble = _trouble(gradient.data if type(gradient) is Tensor else gradient)
-        if trouble:
-            raise FloatingPointError(
-                f"backward: {node.op.__name__}() gave {trouble} as the gradient of its argument {index} "
-                f"({_span(node.raw[index])}); {_shown(getattr(node, 'line', None))}"
-            )
-
-
-def _trouble(array) -> str:
-    """'NaN' or 'Inf' if the array holds one, else nothing."""
-    if getattr(np.asarray(array).dtype, "kind", "") != "f" or np.isfinite(array).all():
-        return ""
-    return "NaN" if np.isnan(array).any() else "Inf"
-
-
-def _forward_message(op, raw, value) -> str:
-    where = _shown(_users_line())
-    for i, arg in enumerate(raw):
-        if isinstance(arg, (float, np.ndarray, np.generic)) and _trouble(arg):
-            return (
-                f"forward: {op.__name__}() was given {_trouble(arg)}: its argument {i} of shape {np.shape(arg)} holds "
-                f"it already and no operation made it, so it is in the data; {where}"
-            )
-    given = ", ".join(_span(arg) for arg in raw if isinstance(arg, (float, int, np.ndarray, np.generic)))
-    return f"forward: {op.__name__}() made {_trouble(value)} from finite arguments ({given}); {where}"
-
-
-def _span(arg) -> str:
-    if np.ndim(arg) == 0:
-        return f"value {float(arg):.6g}"
-    return f"shape {arg.shape}" + (f", from {arg.min():.6g} to {arg.max():.6g}" if arg.size else "")
-
-
-def _in_sweep() -> bool:
-    """Whether a rule is running: a value inside it may be infinite and yet not reach the gradient."""
-    frame = sys._getframe()
-    while frame is not None and frame.f_code is not tape._sweep.__code__:
-        frame = frame.f_back
-    return frame is not None
-
-
-def _users_line() -> tuple[str, int] | None:
-    """File and line of the innermost call that was not made by minigen itself."""
-    frame = sys._getframe()
-    while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):
-        frame = frame.f_back
-    return None if frame is None else (frame.f_code.co_filename, frame.f_lineno)
-
-
-def _shown(line: tuple[str, int] | None) -> str:
-    if line is None:
-        return "computed outside check.debug(), so its line is not known"
-    return f"computed at {line[0]}:{line[1]}:\n    {linecache.getline(*line).strip()}"

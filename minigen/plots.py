@@ -2,7 +2,7 @@
 
 Figures are made from arrays, without pyplot: no window, no display and no global state are involved. `draw_*` fill one
 axes and are what a lesson composes its own figures from (inside `style()`); the others return a whole figure. `save`
-writes one.
+writes one. `graph` draws the tape of a tensor.
 """
 
 from __future__ import annotations
@@ -12,25 +12,38 @@ import math
 import os
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any, NamedTuple, TypeAlias
 
 import matplotlib
 import numpy as np
+from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.collections import LineCollection
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
+from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Patch
+from matplotlib.path import Path as Curve
+from matplotlib.textpath import TextPath
 
 from ._support.atomic import write_whole
+from ._support.layered import Edge, Layout, layered
+from .debug import Step, spelled, steps_of
+from .nn.module import Module
+from .tape import Tensor
+
+Data: TypeAlias = np.ndarray | Sequence
+Limits: TypeAlias = tuple[float, float]
+Columns: TypeAlias = Sequence[tuple[str, Sequence[str]]]
 
 # Okabe and Ito's colours, which people with any kind of colour vision can tell apart.
 BLACK, GREY, PALE = "#222222", "#8A8A8A", "#D8D8D8"
 BLUE, ORANGE, GREEN, VERMILLION, PURPLE, SKY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9"
 
-STYLE = {
+STYLE: dict[Any, Any] = {
     "figure.facecolor": "white",
     "savefig.facecolor": "white",
     "savefig.dpi": 160,
@@ -56,7 +69,7 @@ STYLE = {
     "grid.color": "#E4E4E4",
     "grid.linewidth": 0.6,
     "lines.linewidth": 1.6,
-    "axes.prop_cycle": matplotlib.cycler(color=[BLUE, ORANGE, GREEN, VERMILLION, PURPLE, SKY]),
+    "axes.prop_cycle": cycler(color=[BLUE, ORANGE, GREEN, VERMILLION, PURPLE, SKY]),
     "image.cmap": "viridis",
 }
 
@@ -68,7 +81,7 @@ FACTOR_LABELS = {
 }
 
 
-def style():
+def style() -> AbstractContextManager[None]:
     """A context in which figures take minigen's style: `with plots.style(): ...`."""
     return matplotlib.rc_context(STYLE)
 
@@ -83,7 +96,9 @@ def save(figure: Figure, path: str | os.PathLike) -> Path:
     return path
 
 
-def draw_trajectories(ax: Axes, t, theta, shade=None, *, limits: tuple[float, float] = (4, 10), dots: bool = False):
+def draw_trajectories(
+    ax: Axes, t: Data, theta: Data, shade: Data | None = None, *, limits: Limits = (4, 10), dots: bool = False
+) -> None:
     """Trajectories (n, steps) in rad over t (steps,) in s as thin lines, or as dots where noise would hide a line.
 
     `shade` (n,), such as g/L, gives each its colour on the scale `limits`; without it all are blue.
@@ -99,12 +114,12 @@ def draw_trajectories(ax: Axes, t, theta, shade=None, *, limits: tuple[float, fl
     ax.set_xlim(*_span(t))
 
 
-def _span(t) -> tuple[float, float]:
+def _span(t: Data) -> tuple[float, float]:
     """The time that the points stand for: the last one has its step too."""
     return t[0], t[-1] + (t[-1] - t[-2])
 
 
-def draw_histograms(ax: Axes, generated, data, *, bins: int = 20):
+def draw_histograms(ax: Axes, generated: Data, data: Data, *, bins: int = 20) -> None:
     """The distribution of one factor: the data's (m,) as a grey area, the generator's (n,) as a line."""
     generated, data = (np.asarray(x)[np.isfinite(x)] for x in (generated, data))
     low, high = np.min(data), np.max(data)
@@ -112,7 +127,9 @@ def draw_histograms(ax: Axes, generated, data, *, bins: int = 20):
     step = (high - low) / bins
     edges = np.arange(low - 5 * step, high + 5.5 * step, step)
     # What lies further out is counted in the outermost bins, so that no sample is hidden.
-    for values, look in ((data, {"fill": True, "color": PALE}), (generated, {"color": VERMILLION, "lw": 1.6})):
+    area: dict[str, Any] = {"fill": True, "color": PALE}
+    line: dict[str, Any] = {"color": VERMILLION, "lw": 1.6}
+    for values, look in ((data, area), (generated, line)):
         share, _ = np.histogram(np.clip(values, edges[0], edges[-1]), edges)
         ax.stairs(share / max(values.size, 1) / step, edges, **look)
     ax.set(xlim=(low - 2 * margin, high + 2 * margin), yticks=[])
@@ -120,17 +137,17 @@ def draw_histograms(ax: Axes, generated, data, *, bins: int = 20):
 
 
 def generator(
-    t,
-    theta,
-    error,
+    t: Data,
+    theta: Data,
+    error: Data,
     fitted: Mapping[str, np.ndarray],
     data: Mapping[str, np.ndarray],
     match: Mapping[str, float],
     *,
     title: str,
-    observed=None,
-    noise_sd=None,
-    data_noise_sd=None,
+    observed: Data | None = None,
+    noise_sd: Data | None = None,
+    data_noise_sd: Data | None = None,
     noisy: bool = False,
 ) -> Figure:
     """One generator at a glance: samples, what physics leaves unexplained, its idea of the noise, its factors.
@@ -149,7 +166,8 @@ def generator(
     with style():
         figure = Figure(figsize=(7, 8.2), layout="constrained")
         figure.suptitle(title, x=0.015, ha="left", fontsize=12, fontweight="bold")
-        top, middle, bottom = figure.subfigures(3, 1, height_ratios=(1.2, 1, 1), hspace=0.03)
+        parts: Any = figure.subfigures(3, 1, height_ratios=(1.2, 1, 1), hspace=0.03)
+        top, middle, bottom = parts
 
         ax = top.subplots()
         shown = min(12 if noisy else 30, len(theta))
@@ -165,17 +183,7 @@ def generator(
         two = noise_sd is not None
         axes = middle.subplots(1, 2 if two else 1, width_ratios=(1.6, 1) if two else None, squeeze=False)[0]
         ax = axes[0]
-        low, median, high = np.percentile(error, (5, 50, 95), axis=0)
-        largest = max(np.max(np.abs([low, high])), np.max(np.abs(error[:4])))
-        units = ((1, "rad"), (1e3, "mrad"), (1e6, "µrad"), (1e9, "nrad"))
-        unit, name = next((each for each in units if each[0] * largest > 0.5), units[-1])
-        ax.fill_between(t, unit * low, unit * high, color=BLUE, alpha=0.18, lw=0, label="90 % of samples")
-        for i, each in enumerate(error[:4]):
-            ax.plot(t, unit * each, color=BLUE, lw=0.8, alpha=0.8, label=None if i else "some")
-        ax.plot(t, unit * median, color=BLACK, lw=1.4, label="median")
-        ax.set(xlabel="time (s)", ylabel=f"difference ({name})", title="Sample minus nearest pendulum")
-        ax.set(xlim=_span(t), ylim=(-1.1 * unit * largest, 1.5 * unit * largest))
-        ax.legend(loc="upper left", ncols=3, columnspacing=1.2, borderaxespad=0.2)
+        _draw_differences(ax, t, error)
         if two:
             ax = axes[1]
             if data_noise_sd is not None:
@@ -183,7 +191,8 @@ def generator(
             ax.plot(t, noise_sd, color=VERMILLION, label="in the samples" if noisy else "assumed here")
             quantity, heading = ("difference", "The noise it draws") if noisy else ("noise", "Observation noise")
             ax.set(xlabel="time (s)", ylabel=f"SD of {quantity} (rad)", xlim=_span(t), title=heading)
-            ax.set_ylim(0, 1.5 * max(np.max(noise_sd), 0 if data_noise_sd is None else np.max(data_noise_sd)))
+            largest = max(np.max(np.asarray(sd)) for sd in (noise_sd, data_noise_sd) if sd is not None)
+            ax.set_ylim(0, 1.5 * largest)
             ax.legend(loc="upper left", borderaxespad=0.2)
 
         axes = bottom.subplots(1, len(fitted), squeeze=False)[0]
@@ -197,7 +206,22 @@ def generator(
     return figure
 
 
-def draw_shade_bar(figure: Figure, where: Mapping, label: str, limits: tuple[float, float] = (4, 10)):
+def _draw_differences(ax: Axes, t: Data, error: Data) -> None:
+    """What is left of samples when the pendulum nearest to each is taken off: range, median and some of them."""
+    low, median, high = np.percentile(error, (5, 50, 95), axis=0)
+    largest = max(np.max(np.abs([low, high])), np.max(np.abs(error[:4])))
+    units = ((1, "rad"), (1e3, "mrad"), (1e6, "µrad"), (1e9, "nrad"))
+    unit, name = next((each for each in units if each[0] * largest > 0.5), units[-1])
+    ax.fill_between(t, unit * low, unit * high, color=BLUE, alpha=0.18, lw=0, label="90 % of samples")
+    for i, each in enumerate(error[:4]):
+        ax.plot(t, unit * each, color=BLUE, lw=0.8, alpha=0.8, label=None if i else "some")
+    ax.plot(t, unit * median, color=BLACK, lw=1.4, label="median")
+    ax.set(xlabel="time (s)", ylabel=f"difference ({name})", title="Sample minus nearest pendulum")
+    ax.set(xlim=_span(t), ylim=(-1.1 * unit * largest, 1.5 * unit * largest))
+    ax.legend(loc="upper left", ncols=3, columnspacing=1.2, borderaxespad=0.2)
+
+
+def draw_shade_bar(figure: Figure, where: Mapping, label: str, limits: Limits = (4, 10)) -> None:
     """The colour scale of `draw_trajectories`; `where` says where, in the words of matplotlib's `colorbar`."""
     bar = figure.colorbar(ScalarMappable(Normalize(*limits), "viridis"), **where)
     bar.set_label(label)
@@ -205,11 +229,11 @@ def draw_shade_bar(figure: Figure, where: Mapping, label: str, limits: tuple[flo
 
 
 def overview(
-    t,
+    t: Data,
     theta: Mapping[str, np.ndarray],
     shade: Mapping[str, np.ndarray],
     residual: Mapping[str, np.ndarray],
-    columns: Sequence[tuple[str, Sequence[str]]],
+    columns: Columns,
     *,
     title: str,
     subtitles: Mapping[str, str],
@@ -236,7 +260,8 @@ def overview(
     with style():
         figure = Figure(figsize=(9.6, panels_height + board_height + 0.5), layout="constrained")
         figure.suptitle(title, x=0.008, ha="left", fontsize=13, fontweight="bold")
-        panels, board = figure.subfigures(2, 1, height_ratios=(panels_height, board_height), hspace=0.02)
+        parts: Any = figure.subfigures(2, 1, height_ratios=(panels_height, board_height), hspace=0.02)
+        panels, board = parts
         grid = panels.subplots(len(heights), across, squeeze=False, height_ratios=heights)
         for cell, (ax, (name, angles)) in enumerate(zip(grid.flat, theta.items())):
             shown = 8 if name in dots else 25
@@ -269,7 +294,14 @@ def overview(
     return figure
 
 
-def draw_scoreboard(ax: Axes, names: Sequence[str], residual: Mapping[str, np.ndarray], columns, notes=(), rings=()):
+def draw_scoreboard(
+    ax: Axes,
+    names: Sequence[str],
+    residual: Mapping[str, np.ndarray],
+    columns: Columns,
+    notes: Sequence[str] = (),
+    rings: Sequence[str] = (),
+) -> None:
     """A table in the manner of a book: names, a strip with each residual's median and range, and columns of text.
 
     The medians of the generators in `rings` are drawn as rings.
@@ -287,7 +319,7 @@ def draw_scoreboard(ax: Axes, names: Sequence[str], residual: Mapping[str, np.nd
     edges = right + (0.997 - right) * np.cumsum(widths) / sum(widths)
     for y, width in ((-1.85, 1.2), (-0.12, 0.6), (n - 0.05, 1.2)):
         ax.plot((0, 1), (y, y), color=BLACK, lw=width, clip_on=False)
-    text = {"va": "center", "fontsize": 9.5}
+    text: dict[str, Any] = {"va": "center", "fontsize": 9.5}
     ax.text(0, -1.0, "generator", fontweight="bold", **text)
     for x, (heading, cells) in zip(edges, columns):
         ax.text(x, -1.0, heading, ha="right", fontweight="bold", linespacing=1.3, **text)
@@ -305,7 +337,9 @@ def draw_scoreboard(ax: Axes, names: Sequence[str], residual: Mapping[str, np.nd
         low, middle, high = np.percentile(np.clip(residual[name], floor, ceiling), (5, 50, 95))
         strip.plot((low, high), (y + 0.45, y + 0.45), color=BLUE, lw=5, alpha=0.3, solid_capstyle="butt")
         # An arrow head says that the true place is further out.
-        look = {"color": BLUE, "ms": 5.5, "clip_on": False} | ({"mfc": "white", "mew": 1.4} if name in rings else {})
+        look: dict[str, Any] = {"color": BLUE, "ms": 5.5, "clip_on": False} | (
+            {"mfc": "white", "mew": 1.4} if name in rings else {}
+        )
         strip.plot(middle, y + 0.45, {floor: "<", ceiling: ">"}.get(middle, "o"), **look)
     strip.grid(axis="x")
     for side in ("left", "bottom"):
@@ -315,3 +349,175 @@ def draw_scoreboard(ax: Axes, names: Sequence[str], residual: Mapping[str, np.nd
     strip.tick_params(axis="x", length=0, labelsize=8, labeltop=True, labelbottom=False, pad=2)
     strip.set_xticks((1e-4, 1e-3, 1e-2, 1e-1, 1), ("0.0001", "0.001", "0.01", "0.1", "1"))
     ax.text((left + right) / 2, -1.35, "physics residual (rad)", ha="center", fontweight="bold", **text)
+
+
+# The tape of a tensor. Lengths in inches, sizes of letters in points.
+LINE, PADDING = 0.145, 0.07
+BETWEEN_BOXES, BETWEEN_ROWS = 0.2, 0.27
+LETTERS = (9.0, 7.5)  # what it is; its numbers
+LOOKS = {  # frame, ground
+    "leaf": (BLUE, "#DCEBF5"),
+    "constant": (GREY, "#F1F1F1"),
+    "operation": ("#555555", "white"),
+    "result": (VERMILLION, "#FBE7DB"),
+}
+CALLED = {"leaf": "leaf", "constant": "constant", "operation": "computed", "result": "result"}
+
+
+def graph(
+    y: Tensor, names: Module | Mapping | None = None, *, gradients: bool = False, title: str | None = None
+) -> Figure:
+    """The tape of y from top to bottom: what was computed from what, with shapes and small values.
+
+    Gradients stand in vermillion: those that `backward` has left on leaves or, with `gradients`, the derivative of the
+    scalar y by everything. Arrows come in from the left to the right in the order of the arguments where that matters.
+    Readable up to some 60 boxes. `minigen.debug.describe` writes the same as text.
+
+    Parameters
+    ----------
+    names : a module, whose parameters are then called by their names; or a dict from names to tensors, arrays and
+        modules, such as {"x": x, "net": net}.
+
+    Raises ValueError if y is not on the tape.
+    """
+    steps = steps_of(y, names, gradients=gradients)
+    texts = [_words(step) for step in steps]
+    kinds = [*(step.kind for step in steps[:-1]), "result"]
+    widths = [_box_width(lines, len(step.inputs)) for lines, step in zip(texts, steps)]
+    heights = [LINE * len(lines) + PADDING for lines in texts]
+    edges = [(start, end) for end, step in enumerate(steps) for start in step.inputs]
+    places = layered(widths, edges, BETWEEN_BOXES, _ports(steps))
+    tops = _tops(places.layer, heights)
+    middles = [(tops[k] + tops[k + 1] + BETWEEN_ROWS) / 2 for k in places.layer]
+    boxes = [Box(*box) for box in zip(places.x, middles, widths, heights)]
+    keys, key_places = _key_of(kinds)
+    left, right = _sides(places, widths, key_places[-1])
+    bottom, top = tops[-1] + BETWEEN_ROWS - 0.12, 0.42 + (0.3 if title else 0.0)
+    with style():
+        figure = Figure(figsize=(right - left, top - bottom))
+        ax = figure.add_axes((0, 0, 1, 1))
+        ax.axis("off")
+        ax.set(xlim=(left, right), ylim=(bottom, top))
+        for step, box, lines, kind in zip(steps, boxes, texts, kinds):
+            _draw_box(ax, box, lines, kind, step.gradient is not None)
+        for edge, bends, arrival in zip(edges, places.bends, _arrivals(steps, edges, places, boxes)):
+            _draw_arrow(ax, boxes, edge, bends, arrival, tops[places.layer[edge[0]] + 1 :])
+        ax.text(left + 0.1, top - 0.08, title or "", va="top", fontsize=11, fontweight="bold")
+        for place, kind in zip(key_places, keys):
+            _draw_key(ax, left + place, 0.24, kind)
+    return figure
+
+
+class Box(NamedTuple):
+    """The middle, width and height of a box."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+
+def _ports(steps: Sequence[Step]) -> list[float]:
+    """Where, from 0 to below 1, the arrow of each argument of each step arrives; 0 where the order does not matter."""
+    return [k / len(step.inputs) if step.ordered else 0.0 for step in steps for k in range(len(step.inputs))]
+
+
+def _box_width(lines: Sequence[str], inputs: int) -> float:
+    return max(*map(_text_width, lines, _sizes(lines)), 0.15 * (inputs - 1)) + 2 * PADDING
+
+
+def _sides(places: Layout, widths: Sequence[float], least: float) -> tuple[float, float]:
+    """The left and the right side of the picture, `least` apart or more."""
+    bends = [x for each in places.bends for x in each]
+    left = min([x - width / 2 for x, width in zip(places.x, widths)] + bends) - 0.12
+    right = max([x + width / 2 for x, width in zip(places.x, widths)] + bends) + 0.12
+    spare = max(0.0, least - (right - left)) / 2
+    return left - spare, right + spare
+
+
+def _words(step: Step) -> list[str]:
+    """The lines in a box: what it is, its shape and value, its gradient."""
+    shape = "×".join(map(str, step.value.shape))
+    value = spelled(step.value)
+    second = value if not shape else shape if step.value.size > 3 or not value else f"{shape}:  {value}"
+    head = f"{step.name} = {step.title}" if step.name and step.kind == "operation" else step.title
+    lines = [head, second]
+    if step.gradient is not None:
+        lines.append(f"∇ {spelled(step.gradient)}")
+    return [lines[0], *(line.replace("-", "−") for line in lines[1:])]
+
+
+def _sizes(lines: Sequence[str]) -> list[float]:
+    return [LETTERS[0], *[LETTERS[1]] * (len(lines) - 1)]
+
+
+def _text_width(text: str, size: float) -> float:
+    return TextPath((0, 0), text.replace("$", r"\$"), size=size).get_extents().width / 72
+
+
+def _tops(layer: Sequence[int], heights: Sequence[float]) -> list[float]:
+    """The upper edge of each row, and below them that of the one that would follow."""
+    tall = [max(h for h, k in zip(heights, layer) if k == row) for row in range(max(layer) + 1)]
+    return list(-np.concatenate([[0.0], np.cumsum(np.array(tall) + BETWEEN_ROWS)]))
+
+
+def _arrivals(steps: Sequence[Step], edges: Sequence[Edge], places: Layout, boxes: Sequence[Box]) -> list[float]:
+    """Where on its lower box each arrow ends: beside each other, in the order of the arguments where that matters."""
+    arrivals = [0.0] * len(edges)
+    for end, step in enumerate(steps):
+        mine = [i for i, edge in enumerate(edges) if edge[1] == end]
+        if not step.ordered:
+            mine.sort(key=lambda i: places.bends[i][-1] if places.bends[i] else places.x[edges[i][0]])
+        room = min(0.2, (boxes[end].width - 0.16) / max(len(mine) - 1, 1))
+        for k, i in enumerate(mine):
+            arrivals[i] = boxes[end].x + room * (k - (len(mine) - 1) / 2)
+    return arrivals
+
+
+def _draw_box(ax: Axes, box: Box, lines: Sequence[str], kind: str, sloped: bool) -> None:
+    frame, ground = LOOKS[kind]
+    corner = (box.x - box.width / 2, box.y - box.height / 2)
+    shape = "round,pad=0,rounding_size=0.05"
+    ax.add_patch(FancyBboxPatch(corner, box.width, box.height, boxstyle=shape, ec=frame, fc=ground, lw=1.0, zorder=3))
+    for k, (line, size) in enumerate(zip(lines, _sizes(lines))):
+        colour = VERMILLION if sloped and k == len(lines) - 1 else BLACK if k == 0 else "#555555"
+        y = box.y + LINE * ((len(lines) - 1) / 2 - k)
+        look: dict[str, Any] = {"fontsize": size, "color": colour, "parse_math": False}
+        ax.text(box.x, y, line, ha="center", va="center", zorder=4, **look)
+
+
+def _draw_arrow(
+    ax: Axes, boxes: Sequence[Box], edge: Edge, bends: Sequence[float], arrival: float, tops: Sequence[float]
+) -> None:
+    """A smooth line down from box to box: straight through the rows that it passes, bent between them.
+
+    `tops` are the upper edges of the rows from the first one below the upper box.
+    """
+    start, end = (boxes[i] for i in edge)
+    points = [(start.x, start.y - start.height / 2), (start.x, tops[0] + BETWEEN_ROWS)]
+    codes = [Curve.MOVETO, Curve.LINETO]
+    stops = [(x, top, below + BETWEEN_ROWS) for x, top, below in zip(bends, tops, tops[1:])]
+    head = end.y + end.height / 2
+    for x, top, bottom in [*stops, (arrival, head, head)]:
+        above = points[-1]
+        half = (above[1] - top) / 2
+        points += [(above[0], above[1] - half), (x, top + half), (x, top)]
+        codes += [Curve.CURVE4] * 3
+        if bottom < top:
+            points.append((x, bottom))
+            codes.append(Curve.LINETO)
+    look: dict[str, Any] = {"arrowstyle": "-|>,head_length=3.2,head_width=1.6", "shrinkA": 0, "shrinkB": 0, "lw": 0.9}
+    ax.add_patch(FancyArrowPatch(path=Curve(points, codes), fc="#555555", ec="#555555", zorder=2, **look))
+
+
+def _key_of(kinds: Sequence[str]) -> tuple[list[str], np.ndarray]:
+    """The kinds of boxes that there are, and where each stands in the key; last, where the key ends."""
+    keys = [kind for kind in CALLED if kind in kinds]
+    return keys, np.cumsum([0.1, *(_text_width(CALLED[kind], 8) + 0.42 for kind in keys)])
+
+
+def _draw_key(ax: Axes, x: float, y: float, kind: str) -> None:
+    frame, ground = LOOKS[kind]
+    shape = "round,pad=0,rounding_size=0.03"
+    ax.add_patch(FancyBboxPatch((x, y - 0.05), 0.16, 0.1, boxstyle=shape, ec=frame, fc=ground, lw=1.0))
+    ax.text(x + 0.22, y, CALLED[kind], va="center", fontsize=8, color="#444444")
