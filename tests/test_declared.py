@@ -79,6 +79,7 @@ def declared_things():
 # Of kinds that a list of common values has none of.
 EXAMPLES = {
     "regressor": models.Regressor(),
+    "module": minigen.nn.Linear(2, 1, rng=np.random.default_rng(0)),
     "draws": np.arange(12.0).reshape(2, 6),
     "base": distributions.Normal(np.zeros(2), 3.0),
     "bounds": [(-3.0, 3.0)],

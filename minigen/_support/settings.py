@@ -184,12 +184,17 @@ def taken(value, kinds: Sequence[Kind | ArrayKind], name: str, caller: str, owne
         if isinstance(kind, ArrayKind):
             return kind.of(value, name, caller, owner)
     expected = " or ".join(kind.expected for kind in kinds)
-    raise kinds[0].error(f"{caller} got {name}={_shown(value)}; expected {expected}")
+    raise kinds[0].error(f"{caller} got {_shown(value, name)}; expected {expected}")
 
 
-def _shown(value) -> str:
+def _shown(value, name: str) -> str:
+    """An argument as an error shows it: by its value, where that is short."""
     text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
+    if len(text) <= 80 and "\n" not in text:
+        return f"{name}={text}"
+    if isinstance(value, (int, str)):
+        return f"{name}={text[:77]}..."
+    return f"a {type(value).__name__} as {name}"
 
 
 def _declared(hints: dict, names) -> dict[str, list]:
