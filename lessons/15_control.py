@@ -20,7 +20,7 @@ import numpy as np
 from lesson import Lesson
 
 from minigen import datasets, distributions, metrics, models
-from minigen.models import latents
+from minigen.metrics import latents
 from minigen.physics import pendulum
 
 lesson = Lesson("15_control")

@@ -34,6 +34,7 @@ CLIPPED = {"critic_hidden": (128, 128, 128), "loss": "wasserstein", "clip": 0.00
 CLIPPED |= {"betas": (0.0, 0.99), "lr": 5e-5, "cosine_decay": False}
 ENERGY = {"critic_hidden": (512,), "r1": 10.0, "critic_steps": 1, "entropy_weight": 0.01, "entropy_hidden": (128,)}
 ENERGY |= {"betas": (0.0, 0.9), "lr": 1e-3, "batch_size": 64, "average": 0.999}
+FINER = 4  # integration steps from point to point of a trajectory
 CHAIN = 100  # steps of each latent chain, and as many before them to find its step size
 
 
@@ -428,14 +429,11 @@ def scatter(theta: np.ndarray, t: np.ndarray) -> np.ndarray:
 
 def _nearest(fit: metrics.PhysicsFit, good: np.ndarray, t: np.ndarray) -> np.ndarray:
     """The motions of the fitted pendulums at times t: (n, steps)."""
-    from .kernels.pendulum import MAX_STEP
-
     theta0, omega0, g_over_l = (fit.factors[name][good] for name in ("theta0", "omega0", "g_over_l"))
-    dt = t[1] - t[0]
-    every = math.ceil(dt / MAX_STEP - 1e-9)  # the steps of the fit
+    dt = (t[1] - t[0]) / FINER
     # A rod of 1 m and gravity of the fitted size: together the fitted g/L, which may be 0.
-    motion = pendulum.simulate(theta0, omega0, 1.0, gravity=g_over_l, steps=every * (t.size - 1) + 1, dt=dt / every)
-    return motion.theta[:, ::every]
+    motion = pendulum.simulate(theta0, omega0, 1.0, gravity=g_over_l, steps=FINER * (t.size - 1) + 1, dt=dt)
+    return motion.theta[:, ::FINER]
 
 
 def _save_overview(results: list[Result], scores: dict, data: Data, out: Path) -> None:

@@ -13,9 +13,6 @@ from minigen.kernels.jit import njit
 METHODS = ("euler", "euler_cromer", "velocity_verlet", "rk4")
 """Names of the step rules; `simulate` takes the position of a name in this tuple."""
 
-MAX_STEP = 0.025
-"""Longest Runge-Kutta step of a fit in s; longer sampling intervals are divided."""
-
 
 @njit
 def simulate(theta0, omega0, g_over_l, damping, dt, method, theta, omega):
@@ -47,13 +44,49 @@ def simulate(theta0, omega0, g_over_l, damping, dt, method, theta, omega):
 
 
 @njit
-def normal_equations(factors, observed, t, sse, gradient, curvature):
+def _step(x, v, p, c, s, u, h):
+    """Angle and velocity one Runge-Kutta step h later; `s` and `u` (q,), the sensitivities of both, move along."""
+    v1, sin1, cos1 = v, math.sin(x), math.cos(x)
+    a1 = -p * sin1 - c * v1
+    x2, v2 = x + 0.5 * h * v1, v + 0.5 * h * a1
+    sin2, cos2 = math.sin(x2), math.cos(x2)
+    a2 = -p * sin2 - c * v2
+    x3, v3 = x + 0.5 * h * v2, v + 0.5 * h * a2
+    sin3, cos3 = math.sin(x3), math.cos(x3)
+    a3 = -p * sin3 - c * v3
+    x4, v4 = x + h * v3, v + h * a3
+    sin4, cos4 = math.sin(x4), math.cos(x4)
+    a4 = -p * sin4 - c * v4
+    for j in range(s.size):
+        f1 = f2 = f3 = f4 = 0.0
+        if j == 2:
+            f1, f2, f3, f4 = -sin1, -sin2, -sin3, -sin4
+        elif j == 3:
+            f1, f2, f3, f4 = -v1, -v2, -v3, -v4
+        u1 = u[j]
+        b1 = f1 - p * cos1 * s[j] - c * u1
+        u2 = u[j] + 0.5 * h * b1
+        b2 = f2 - p * cos2 * (s[j] + 0.5 * h * u1) - c * u2
+        u3 = u[j] + 0.5 * h * b2
+        b3 = f3 - p * cos3 * (s[j] + 0.5 * h * u2) - c * u3
+        u4 = u[j] + h * b3
+        b4 = f4 - p * cos4 * (s[j] + h * u3) - c * u4
+        s[j] += h / 6.0 * (u1 + 2.0 * (u2 + u3) + u4)
+        u[j] += h / 6.0 * (b1 + 2.0 * (b2 + b3) + b4)
+    x += h / 6.0 * (v1 + 2.0 * (v2 + v3) + v4)
+    v += h / 6.0 * (a1 + 2.0 * (a2 + a3) + a4)
+    return x, v
+
+
+@njit
+def normal_equations(factors, observed, t, longest, sse, gradient, curvature):
     """Sum of squared residuals of simulated against observed angles, with its Gauss-Newton equations.
 
-    `factors` (n, q) holds theta0, omega0, g/L and, if q = 4, c/m; `observed` (n, steps) at times `t` (steps,). Fills
-    `sse` (n,), `gradient` J^T r (n, q) and `curvature` J^T J (n, q, q), where r = observed - simulated and J is the
-    sensitivity of theta to the factors. A sensitivity s obeys the equation of motion differentiated by its factor,
-    s'' = -(g/L) cos(theta) s - (c/m) s' + f, with f = -sin(theta) for g/L, f = -theta' for c/m and 0 for the others.
+    `factors` (n, q) holds theta0, omega0, g/L and, if q = 4, c/m; `observed` (n, steps) at times `t` (steps,), between
+    which Runge-Kutta steps of at most `longest` are made. Fills `sse` (n,), `gradient` J^T r (n, q) and `curvature`
+    J^T J (n, q, q), where r = observed - simulated and J is the sensitivity of theta to the factors. A sensitivity s
+    obeys the equation of motion differentiated by its factor, s'' = -(g/L) cos(theta) s - (c/m) s' + f, with
+    f = -sin(theta) for g/L, f = -theta' for c/m and 0 for the others.
     """
     n, steps = observed.shape
     q = factors.shape[1]
@@ -71,38 +104,10 @@ def normal_equations(factors, observed, t, sse, gradient, curvature):
         curvature[i] = 0.0
         for k in range(steps):
             if k > 0:
-                parts = math.ceil((t[k] - t[k - 1]) / MAX_STEP - 1e-9)
+                parts = math.ceil((t[k] - t[k - 1]) / longest - 1e-9)
                 h = (t[k] - t[k - 1]) / parts
                 for _ in range(parts):
-                    v1, sin1, cos1 = v, math.sin(x), math.cos(x)
-                    a1 = -p * sin1 - c * v1
-                    x2, v2 = x + 0.5 * h * v1, v + 0.5 * h * a1
-                    sin2, cos2 = math.sin(x2), math.cos(x2)
-                    a2 = -p * sin2 - c * v2
-                    x3, v3 = x + 0.5 * h * v2, v + 0.5 * h * a2
-                    sin3, cos3 = math.sin(x3), math.cos(x3)
-                    a3 = -p * sin3 - c * v3
-                    x4, v4 = x + h * v3, v + h * a3
-                    sin4, cos4 = math.sin(x4), math.cos(x4)
-                    a4 = -p * sin4 - c * v4
-                    for j in range(q):
-                        f1 = f2 = f3 = f4 = 0.0
-                        if j == 2:
-                            f1, f2, f3, f4 = -sin1, -sin2, -sin3, -sin4
-                        elif j == 3:
-                            f1, f2, f3, f4 = -v1, -v2, -v3, -v4
-                        u1 = u[j]
-                        b1 = f1 - p * cos1 * s[j] - c * u1
-                        u2 = u[j] + 0.5 * h * b1
-                        b2 = f2 - p * cos2 * (s[j] + 0.5 * h * u1) - c * u2
-                        u3 = u[j] + 0.5 * h * b2
-                        b3 = f3 - p * cos3 * (s[j] + 0.5 * h * u2) - c * u3
-                        u4 = u[j] + h * b3
-                        b4 = f4 - p * cos4 * (s[j] + h * u3) - c * u4
-                        s[j] += h / 6.0 * (u1 + 2.0 * (u2 + u3) + u4)
-                        u[j] += h / 6.0 * (b1 + 2.0 * (b2 + b3) + b4)
-                    x += h / 6.0 * (v1 + 2.0 * (v2 + v3) + v4)
-                    v += h / 6.0 * (a1 + 2.0 * (a2 + a3) + a4)
+                    x, v = _step(x, v, p, c, s, u, h)
             r = observed[i, k] - x
             sse[i] += r * r
             for j in range(q):
@@ -114,7 +119,29 @@ def normal_equations(factors, observed, t, sse, gradient, curvature):
                 curvature[i, l, j] = curvature[i, j, l]
 
 
-def normal_equations_numpy(factors, observed, t, sse, gradient, curvature):
+def _step_numpy(position, velocity, p, c, h):
+    """One Runge-Kutta step of the columns (n, 1 + q): the pendulums, and their sensitivities to each factor."""
+
+    def acceleration(position, velocity):
+        theta, omega = position[:, 0], velocity[:, 0]
+        result = -(p * np.cos(theta))[:, None] * position - c[:, None] * velocity
+        result[:, 0] = -p * np.sin(theta) - c * omega
+        result[:, 3] -= np.sin(theta)
+        if position.shape[1] == 5:
+            result[:, 4] -= omega
+        return result
+
+    v1, a1 = velocity, acceleration(position, velocity)
+    v2 = velocity + 0.5 * h * a1
+    a2 = acceleration(position + 0.5 * h * v1, v2)
+    v3 = velocity + 0.5 * h * a2
+    a3 = acceleration(position + 0.5 * h * v2, v3)
+    v4 = velocity + h * a3
+    a4 = acceleration(position + h * v3, v4)
+    return position + h / 6.0 * (v1 + 2.0 * (v2 + v3) + v4), velocity + h / 6.0 * (a1 + 2.0 * (a2 + a3) + a4)
+
+
+def normal_equations_numpy(factors, observed, t, longest, sse, gradient, curvature):
     """The same, moving all trajectories and their sensitivities one step at a time."""
     n, steps = observed.shape
     q = factors.shape[1]
@@ -126,30 +153,13 @@ def normal_equations_numpy(factors, observed, t, sse, gradient, curvature):
     position[:, 0], velocity[:, 0] = factors[:, 0], factors[:, 1]
     position[:, 1] = velocity[:, 2] = 1.0
 
-    def acceleration(position, velocity):
-        sine = np.sin(position[:, 0])
-        result = -(p * np.cos(position[:, 0]))[:, None] * position - c[:, None] * velocity
-        result[:, 0] = -p * sine - c * velocity[:, 0]
-        result[:, 3] -= sine
-        if q == 4:
-            result[:, 4] -= velocity[:, 0]
-        return result
-
     sse[:], gradient[:], curvature[:] = 0.0, 0.0, 0.0
     for k in range(steps):
         if k > 0:
-            parts = math.ceil((t[k] - t[k - 1]) / MAX_STEP - 1e-9)
+            parts = math.ceil((t[k] - t[k - 1]) / longest - 1e-9)
             h = (t[k] - t[k - 1]) / parts
             for _ in range(parts):
-                v1, a1 = velocity, acceleration(position, velocity)
-                v2 = velocity + 0.5 * h * a1
-                a2 = acceleration(position + 0.5 * h * v1, v2)
-                v3 = velocity + 0.5 * h * a2
-                a3 = acceleration(position + 0.5 * h * v2, v3)
-                v4 = velocity + h * a3
-                a4 = acceleration(position + h * v3, v4)
-                position = position + h / 6.0 * (v1 + 2.0 * (v2 + v3) + v4)
-                velocity = velocity + h / 6.0 * (a1 + 2.0 * (a2 + a3) + a4)
+                position, velocity = _step_numpy(position, velocity, p, c, h)
         r = observed[:, k] - position[:, 0]
         s = position[:, 1:]
         sse += r * r

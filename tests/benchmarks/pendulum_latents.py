@@ -23,7 +23,7 @@ import numpy as np
 
 from minigen import datasets, metrics, models
 from minigen._support import blas
-from minigen.models import latents
+from minigen.metrics import latents
 
 ALIVE = 0.5  # nats
 LATENT = 6

@@ -10,17 +10,29 @@ is: score the latents in use, codes[:, active_units(codes)].
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from .scaling import rows
+from .._support.arrays import as_floats, as_matrix, as_vector, check_finite
+from .._support.settings import Column, Rows, checked, is_whole
 
 BINS = 20  # of equal width, as in Chen et al. (2018)
 ACTIVE = 0.01  # variance of the posterior mean, as in Burda et al. (2016)
 
 
-def traversal(vae, latent: int, values, *, x=None, z=None) -> np.ndarray:
+class Autoencoder(Protocol):
+    """A fitted model with `latent` latents, such as a VAE: `encode(X)` gives means and spreads, `decode(Z)` data."""
+
+    latent: int
+
+    def encode(self, X: Any) -> tuple[np.ndarray, np.ndarray]: ...
+
+    def decode(self, Z: Any) -> np.ndarray: ...
+
+
+@checked
+def traversal(vae: Autoencoder, latent: int, values: Column, *, x: Any = None, z: Any = None) -> np.ndarray:
     """What the decoder makes of a base code when one latent takes each of `values`: (len(values), d).
 
     The base is a code `z` (k,), or the posterior mean of a data row `x` (d,). Raises ValueError unless exactly one of
@@ -28,48 +40,64 @@ def traversal(vae, latent: int, values, *, x=None, z=None) -> np.ndarray:
     """
     if (x is None) == (z is None):
         raise ValueError("traversal() takes a base: give either x=, a row of data, or z=, a code")
-    base = vae.encode(np.asarray(x)[None])[0] if z is None else np.asarray(z)[None]
-    base = rows(base, "z[None]", "traversal()", vae.latent)
-    if isinstance(latent, bool) or not isinstance(latent, (int, np.integer)) or not 0 <= latent < vae.latent:
+    if z is None:
+        base = vae.encode(as_vector(x, "x", "traversal()")[None])[0][0]
+    else:
+        base = as_vector(z, "z", "traversal()", vae.latent)
+    if not is_whole(latent) or latent >= vae.latent:
         raise ValueError(f"traversal() got latent={latent!r}; expected a whole number from 0 to {vae.latent - 1}")
-    values = np.asarray(values)
-    if values.ndim != 1 or not values.size:
-        raise ValueError(f"traversal() got values of shape {values.shape}; expected (m,), as np.linspace(-2, 2, 5)")
-    codes = np.repeat(base, len(values), axis=0)
+    codes = np.repeat(base[None], len(values), axis=0)
     codes[:, latent] = values
     return vae.decode(codes)
 
 
-def active_units(mean) -> np.ndarray:
+@checked
+def active_units(mean: Rows) -> np.ndarray:
     """Which latents the encoder uses, (k,) of bool: those whose posterior mean (n, k) varies over the data.
 
     The variance must be above 0.01 (Burda et al., 2016, section 4.1). Raises ValueError for fewer than two rows.
     """
-    return _several(rows(mean, "mean", "active_units()"), "active_units()").var(axis=0) > ACTIVE
+    _check_several(mean, "active_units()")
+    return mean.var(axis=0) > ACTIVE
 
 
-def kl_per_latent(mean, spread) -> np.ndarray:
+@checked
+def kl_per_latent(mean: Rows, spread: Any) -> np.ndarray:
     """Nats that each latent carries, (k,): its share of KL(q(z | x) || N(0, I)), averaged over the data.
 
     Takes what `encode` gives: means (n, k), and SDs (n, k) or Cholesky factors (n, k, k). With Cholesky factors, a
     latent's share is the KL of z_i given the latents before it; in either case the shares add up to the KL. Raises
     ValueError for shapes that do not belong together and for SDs that are not positive.
     """
-    mean, spread = rows(mean, "mean", "kl_per_latent()"), np.asarray(spread, np.float64)
+    spread = as_floats(spread, "spread", "kl_per_latent()")
     if spread.shape not in (mean.shape, (*mean.shape, mean.shape[1])):
         raise ValueError(
             f"kl_per_latent() got mean of shape {mean.shape} and spread of shape {spread.shape}; expected both as "
             "encode() gives them, (n, k) and (n, k) or (n, k, k)"
         )
-    sd, variance = spread, np.square(spread)
+    check_finite(spread, "spread", "kl_per_latent()")
+    sd, explained = spread, 0.0
     if spread.ndim == 3:
-        sd, variance = np.diagonal(spread, axis1=1, axis2=2), variance.sum(axis=2)
+        sd = np.diagonal(spread, axis1=1, axis2=2)
+        explained = np.sum((spread * (1 - np.eye(mean.shape[1]))) ** 2, axis=2)  # by the latents before
     if not (sd > 0).all():
         raise ValueError(f"kl_per_latent() got an SD of {sd.min()}; expected positive ones, as encode() gives them")
-    return np.mean((mean**2 + variance - 1) / 2 - np.log(sd), axis=0)
+    # (mean^2 + variance - 1) / 2 - log sd, written as a sum of terms that are never negative.
+    return np.mean((mean**2 + explained + (sd - 1) ** 2) / 2 + _beyond_logarithm(sd), axis=0)
 
 
-def mutual_information(codes, factors) -> np.ndarray:
+def _beyond_logarithm(x: np.ndarray) -> np.ndarray:
+    """x - 1 - log x of positive numbers, which is never negative, without loss of digits near 1."""
+    u = x - 1
+    near = np.where(np.abs(u) < 0.1, u, 0.0)
+    # u^2 (1/2 - u/3 + u^2/4 - ...), by Horner's rule; the first term left out is below 1e-17 of the first.
+    series = np.zeros_like(near)
+    for k in range(18, 1, -1):
+        series = 1 / k - near * series
+    return np.where(np.abs(u) < 0.1, near**2 * series, np.maximum(u - np.log(x), 0.0))
+
+
+def mutual_information(codes: Any, factors: Any) -> np.ndarray:
     """Which latent carries which factor: their mutual information in nats, (k, f), factors in the order given.
 
     Each column is cut into 20 bins of equal width between its least and largest value, so no relation is too bent to be
@@ -80,7 +108,7 @@ def mutual_information(codes, factors) -> np.ndarray:
     return _information(_binned(codes), _binned(factors))
 
 
-def mutual_information_gap(codes, factors) -> np.ndarray:
+def mutual_information_gap(codes: Any, factors: Any) -> np.ndarray:
     """How much one latent knows of a factor beyond the next best, in units of the factor's entropy: (f,).
 
     Their mean is the MIG (Chen et al., 2018, eq. 6): 1 if each factor has a latent to itself that tells its bin, 0 if
@@ -107,7 +135,7 @@ class Dci(NamedTuple):
     informativeness: np.ndarray
 
 
-def dci(codes, factors) -> Dci:
+def dci(codes: Any, factors: Any) -> Dci:
     """Disentanglement, completeness and informativeness of codes (Eastwood and Williams, 2018, section 2).
 
     Each factor is regressed on all latents, and R_ij says how much latent i matters for factor j. Rows of R that are
@@ -158,13 +186,20 @@ def _concentration(importance):
 
 def _standardised(x):
     """Columns of mean 0 and SD 1; zeros for a constant one."""
+    x = _to_unit_interval(x)
     centred = x - x.mean(axis=0)
-    sd = np.where(_varies(x), centred.std(axis=0), np.inf)
-    return centred / sd
+    return centred / np.where(_varies(x), centred.std(axis=0), np.inf)
+
+
+def _to_unit_interval(x):
+    """Each column from 0, its least value, to 1, its largest; zeros for a constant one. No unit or offset is left."""
+    x = np.ldexp(x, -np.frexp(np.abs(x).max(axis=0))[1])  # exact, and now differences and squares do not overflow
+    return (x - x.min(axis=0)) / np.where(_varies(x), np.ptp(x, axis=0), np.inf)
 
 
 def _varies(x):
-    return np.ptp(x, axis=0) > 1e-12 * np.abs(x).max(axis=0)
+    """Which columns vary by more than the rounding of their values."""
+    return np.ptp(x, axis=0) > 8 * np.finfo(float).eps * np.abs(x).max(axis=0)
 
 
 def _check_varying(names, factors, caller):
@@ -177,8 +212,7 @@ def _check_varying(names, factors, caller):
 
 def _binned(x):
     """The number of the bin, from 0, of each value of (n, m), with bins of equal width in each column."""
-    low, width = x.min(axis=0), np.where(_varies(x), np.ptp(x, axis=0), np.inf)
-    return np.minimum((x - low) / width * BINS, BINS - 1).astype(np.int64)
+    return np.minimum(_to_unit_interval(x) * BINS, BINS - 1).astype(np.int64)
 
 
 def _information(a, b):
@@ -195,28 +229,21 @@ def _information(a, b):
 
 def _codes_and_factors(codes, factors, caller, at_least=1):
     """Codes (n, k), names of the factors, and factors (n, f), as float64."""
-    codes = _several(rows(codes, "codes", caller), caller)
+    codes = as_matrix(codes, "codes", caller)
+    _check_several(codes, caller)
     if codes.shape[1] < at_least:
         raise ValueError(f"{caller} got codes of a single latent; it compares latents: give {at_least} or more")
     if isinstance(factors, Mapping):
         if not factors:
             raise ValueError(f"{caller} got no factors; give at least one, as {{'length': array of shape (n,)}}")
-        columns = []
-        for name, values in factors.items():
-            if np.shape(values) != (len(codes),):
-                raise ValueError(
-                    f"{caller} got a factor {name!r} of shape {np.shape(values)}; expected ({len(codes)},), one value "
-                    "for each code"
-                )
-            columns.append(rows(values, f"factors[{name!r}]", caller, column=True))
-        return codes, list(factors), np.hstack(columns)
-    found = rows(factors, "factors", caller)
+        columns = [as_vector(x, f"factors[{name!r}]", caller, len(codes)) for name, x in factors.items()]
+        return codes, list(factors), np.column_stack(columns)
+    found = as_matrix(factors, "factors", caller)
     if len(found) != len(codes):
         raise ValueError(f"{caller} got {len(codes)} codes and factors of {len(found)}; give one row for each code")
     return codes, list(range(found.shape[1])), found
 
 
-def _several(x, caller):
+def _check_several(x, caller):
     if len(x) < 2:
         raise ValueError(f"{caller} got a single row; what varies over the data needs two or more")
-    return x

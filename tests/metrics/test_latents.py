@@ -7,7 +7,8 @@ from sklearn.linear_model import LinearRegression
 from sklearn.metrics import mutual_info_score
 from sklearn.model_selection import LeaveOneOut, cross_val_predict
 
-from minigen.models import VAE, latents
+from minigen.metrics import latents
+from minigen.models import VAE
 
 N = 5000
 
@@ -193,6 +194,52 @@ def test_active_units_are_those_whose_mean_moves():
     np.testing.assert_array_equal(latents.active_units(mean), [True, True, False, False])
 
 
+def test_nats_near_the_prior_keep_their_digits_and_are_never_negative():
+    """The KL of N(m, s^2) to N(0, 1) is m^2/2 + (s - 1)^2 to the lowest order."""
+    for off in (1e-5, 1e-7, -1e-9, 1e-12):
+        sd = np.full((3, 2), 1 + off)
+        exact = (sd[0, 0] - 1) ** 2
+        np.testing.assert_allclose(latents.kl_per_latent(np.zeros((3, 2)), sd), exact, rtol=abs(2 * off))
+        np.testing.assert_allclose(latents.kl_per_latent(np.full((3, 2), off), sd), exact + off**2 / 2, rtol=1e-4)
+        factor = np.array([[[sd[0, 0], 0.0], [off, sd[0, 0]]]])
+        np.testing.assert_allclose(latents.kl_per_latent(np.zeros((1, 2)), factor)[1], exact + off**2 / 2, rtol=1e-4)
+    sds = np.concatenate([np.nextafter(1, [0, 2]), 1 + np.linspace(-0.11, 0.11, 2001)])[:, None]
+    for sd in sds:
+        shares = latents.kl_per_latent(np.zeros((1, 1)), sd[None])
+        wide = sd.astype(np.longdouble)
+        assert shares >= 0
+        np.testing.assert_allclose(shares, (wide**2 - 1) / 2 - np.log(wide), rtol=1e-13, atol=2e-19)
+
+
+@pytest.mark.parametrize("unit", [2.0**-1000, 2.0**-99, 1.0, 2.0**99, 2.0**900])
+@pytest.mark.parametrize("offset", [0.0, 2.0**20, -(2.0**40)])
+def test_the_unit_and_the_offset_of_codes_and_factors_do_not_matter(unit, offset):
+    grid = lambda x: np.round(x * 2**8) / 2**8  # so that an offset takes no digit away
+    factors = grid(rng(20).uniform(-1, 1, (400, 2)))
+    codes = grid(factors @ [[1.0, 0.5], [-0.25, 1.0]] + 0.25 * rng(21).standard_normal((400, 2)))
+    moved = (codes + offset) * unit, (factors - offset) * unit
+    for score in (latents.mutual_information, latents.mutual_information_gap):
+        np.testing.assert_allclose(score(*moved), score(codes, factors), rtol=1e-12)
+    for found, plain in zip(latents.dci(*moved), latents.dci(codes, factors)):
+        np.testing.assert_allclose(found, plain, rtol=1e-9)
+
+
+def test_codes_and_factors_of_any_kind_become_floats():
+    whole = rng(22).integers(0, 200, (300, 3))
+    expected = latents.mutual_information(whole.astype(float), whole[:, :2].astype(float))
+    for kind in ("u1", "i2", "u8", object):
+        np.testing.assert_array_equal(
+            latents.mutual_information(whole.astype(kind), whole[:, :2].astype(kind)), expected
+        )
+        factors = dict(zip("ab", whole.astype(kind).T))
+        np.testing.assert_array_equal(latents.mutual_information(whole.tolist(), factors), expected)
+    assert latents.active_units(whole.astype("u1")).all()
+    hidden = np.ma.masked_equal(whole, whole[0, 0])
+    for score in (latents.mutual_information, latents.dci):
+        with pytest.raises(ValueError, match=r"masked value\(s\)"):
+            score(hidden, whole)
+
+
 def test_tiny_variances_are_finite():
     np.testing.assert_allclose(latents.kl_per_latent(np.zeros((2, 1)), np.full((2, 1), 1e-15)), -np.log(1e-15) - 0.5)
 
@@ -209,7 +256,10 @@ CODES, FACTORS = rng(17).standard_normal((20, 3)), {"a": np.arange(20.0), "b": n
         (lambda: latents.mutual_information(CODES * np.nan, FACTORS), r"60 value\(s\) that are NaN"),
         (lambda: latents.mutual_information(CODES[:1], FACTORS), "single row"),
         (lambda: latents.mutual_information(CODES, {}), "no factors; give at least one"),
-        (lambda: latents.mutual_information(CODES, {"a": np.ones(7)}), r"'a' of shape \(7,\); expected \(20,\)"),
+        (
+            lambda: latents.mutual_information(CODES, {"a": np.ones(7)}),
+            r"factors\['a'\] of shape \(7,\); expected \(20,\)",
+        ),
         (lambda: latents.mutual_information(CODES, np.ones((7, 2))), "20 codes and factors of 7"),
         (lambda: latents.mutual_information_gap(CODES[:, :1], FACTORS), "a single latent"),
         (lambda: latents.mutual_information_gap(CODES, FACTORS | {"c": np.ones(20)}), "'c' that is constant"),
@@ -224,7 +274,7 @@ CODES, FACTORS = rng(17).standard_normal((20, 3)), {"a": np.arange(20.0), "b": n
         (lambda: latents.traversal(small_vae()[0], 0, [1.0], x=np.ones(4), z=np.ones(3)), "give either x="),
         (lambda: latents.traversal(small_vae()[0], 3, [1.0], z=np.ones(3)), "latent=3; expected .* from 0 to 2"),
         (lambda: latents.traversal(small_vae()[0], 0, [[1.0]], z=np.ones(3)), r"values of shape \(1, 1\)"),
-        (lambda: latents.traversal(small_vae()[0], 0, [1.0], z=np.ones(4)), r"z\[None\] of shape \(1, 4\)"),
+        (lambda: latents.traversal(small_vae()[0], 0, [1.0], z=np.ones(4)), r"z of shape \(4,\); expected \(3,\)"),
     ],
 )
 def test_misuse(call, message):
