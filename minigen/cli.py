@@ -12,19 +12,21 @@ import re
 import runpy
 import shutil
 import sys
-import tempfile
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from . import __version__
+from ._support import console
+from ._support.atomic import make_writable_folder
+from ._support.interrupt import interrupt_ends_program
 
 PACKAGE = Path(__file__).resolve().parent
 LESSON_FOLDERS = (PACKAGE / "lessons", PACKAGE.parent / "lessons")  # as installed; in a checkout
 
 
-class Lesson(NamedTuple):
+class LessonFile(NamedTuple):
     """A lesson as `minigen lessons` shows it."""
 
     number: int
@@ -34,7 +36,11 @@ class Lesson(NamedTuple):
 
 
 class _Parser(argparse.ArgumentParser):
-    """A parser whose errors are one line."""
+    """A parser whose errors are one line, and which says so when its help cannot be written."""
+
+    def _print_message(self, message, file=None):
+        if message:
+            (file or sys.stderr).write(message)
 
     def error(self, message):
         self.exit(2, f"{self.prog}: {' '.join(message.split())}; see {self.prog} --help\n")
@@ -42,21 +48,32 @@ class _Parser(argparse.ArgumentParser):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command line (default: the process's own) and return its exit code."""
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")  # a terminal that lacks a sign shows a question mark
+    console.write_any_sign()
     try:
-        parser = _parser()
-        options = parser.parse_args(arguments)
-        code = options.run(options) if options.command else parser.print_help()
-        sys.stdout.flush()
-        return code or 0
+        with interrupt_ends_program():
+            return _run(arguments)
     except KeyboardInterrupt:
-        print("minigen: interrupted", file=sys.stderr)
+        console.say("minigen: interrupted")
         return 130
     except BrokenPipeError:  # the reader has gone, as in `minigen lessons | head -1`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        console.give_up_output()
         return 1
+    except OSError as error:
+        if not console.is_about_writing(error):
+            raise
+        console.say(console.cannot_write(error))
+        console.give_up_output()
+        return 1
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    parser = _parser()
+    try:
+        options = parser.parse_args(arguments)
+        code = options.run(options) if options.command else print(parser.format_help(), end="")
+        return code or 0
+    finally:
+        sys.stdout.flush()  # so that a full disk is found while there is somebody to say so
 
 
 COMMANDS = """\
@@ -104,8 +121,14 @@ def _tour(options) -> None:
     out = _writable(options, "tour")
     from . import tour
 
-    scores = tour.run(out, seed=_get(options, "seed", 0), quick=_get(options, "quick", False))
+    unsaved = None
+    try:
+        scores = tour.run(out, seed=_get(options, "seed", 0), quick=_get(options, "quick", False))
+    except tour.NotSaved as error:
+        unsaved, scores = error, error.scores
     print(tour.table(scores, shutil.get_terminal_size().columns))
+    if unsaved is not None:
+        raise unsaved
     print(f"\n{scores['seconds']:.0f} s; figures and scoreboard.json are in {out}{os.sep}, see overview.png first")
     if _get(options, "show", False):
         _show(sorted(out.glob("*.png")))
@@ -158,9 +181,8 @@ def _writable(options, default: str) -> Path:
     """The folder of `--out`, made if need be; ends with exit code 2 if nothing can be written there."""
     out = _get(options, "out", Path(default))
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=out):
-            return out
+        make_writable_folder(out)
+        return out
     except OSError as error:
         reason = "it is a file" if out.is_file() else error.strerror
         options.error(f"argument --out: cannot write into {str(out)!r}: {reason}; give another folder")
@@ -183,14 +205,14 @@ def _show(paths: list[Path]) -> None:
     plt.show()
 
 
-def find_lessons() -> list[Lesson]:
+def find_lessons() -> list[LessonFile]:
     """The lessons that exist, in order, with what their first cell says about them."""
     folder = next((folder for folder in LESSON_FOLDERS if folder.is_dir()), None)
     paths = sorted(folder.glob("[0-9][0-9]_*.py")) if folder else []
     return [_describe(path) for path in paths]
 
 
-def _describe(path: Path) -> Lesson:
+def _describe(path: Path) -> LessonFile:
     """Read the title, `# # 3. Autodiff: ...`, and the paragraph after it, `# **At the end you can** ...`."""
     number, _, name = path.stem.partition("_")
     title, words = name.replace("_", " "), []
@@ -202,4 +224,4 @@ def _describe(path: Path) -> Lesson:
         elif words:
             break
     summary = re.sub(r"^At the end you can ", "", " ".join(words))
-    return Lesson(int(number), title, summary[:1].upper() + summary[1:], path)
+    return LessonFile(int(number), title, summary[:1].upper() + summary[1:], path)

@@ -24,33 +24,9 @@ def report(*, seed: int = 0, quick: bool = False) -> Iterator[str]:
     yield _line("minigen", f"{__version__} in {Path(__file__).resolve().parent}")
     yield _line("python", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
     yield _line("packages", ", ".join(f"{name} {_version(name)}" for name in ("numpy", "numba", "matplotlib", "tqdm")))
-    affinity = getattr(os, "sched_getaffinity", None)
-    usable = len(affinity(0)) if affinity else os.cpu_count()
-    yield _line("cores", f"{usable} usable of {os.cpu_count()}")
-    busy = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
-    found = np.show_config(mode="dicts").get("Build Dependencies", {}).get("blas", {})
-    threads = blas.threads()
-    yield _line(
-        "BLAS",
-        f"{found.get('name', 'unknown')} {found.get('version', '')}, {threads or 'an unknown number of'} thread(s); "
-        + ", ".join(f"{name} is {os.environ.get(name) or 'not set'}" for name in blas.VARIABLES),
-    )
-    if os.environ.get("OPENBLAS_CORETYPE"):
-        core = os.environ["OPENBLAS_CORETYPE"]
-        yield _line("", f"OPENBLAS_CORETYPE={core} forbids it to choose the kernels made for this processor: unset it")
+    yield from _machine()
 
-    from .kernels.jit import USE_NUMBA
-
-    setting = os.environ.get("MINIGEN_KERNELS")
-    mode = f"{'numba' if USE_NUMBA else 'plain NumPy'}; MINIGEN_KERNELS is {setting or 'not set'}"
-    if USE_NUMBA:
-        import numba
-
-        yield _line("kernels", f"{mode}; each runs on one thread (numba would have {numba.get_num_threads()})")
-        yield _line("cache", _cache())
-    else:
-        yield _line("kernels", mode)
-
+    yield from _kernels()
     off = os.environ.get("MINIGEN_COMPILE") == "0"
     yield _line("steps", f"{'run as they are' if off else 'compiled'}; MINIGEN_COMPILE is {'0' if off else 'not set'}")
     began = time.perf_counter()
@@ -64,9 +40,46 @@ def report(*, seed: int = 0, quick: bool = False) -> Iterator[str]:
     )
     yield _line("", f"(median; MLP {list(SIZES)}, tanh, batch {BATCH}, float32, forward, backward and Adam)")
     yield _line("normal", "50 to 150 us, about 4 times the products; plain NumPy takes half as long again")
+    usable, threads = _usable_cores(), blas.threads()
+    busy = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
     if threads != 1 and busy > 0.6 * usable:
         advice = "training with more than one BLAS thread can then take 30 times as long as with OPENBLAS_NUM_THREADS=1"
         yield _line("busy", f"{busy:.1f} processes for {usable} cores lately: {advice}")
+
+
+def _usable_cores() -> int:
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count()
+
+
+def _machine() -> Iterator[str]:
+    """Its cores, and who multiplies matrices on how many of them."""
+    yield _line("cores", f"{_usable_cores()} usable of {os.cpu_count()}")
+    found = np.show_config(mode="dicts").get("Build Dependencies", {}).get("blas", {})
+    threads = blas.threads()
+    yield _line(
+        "BLAS",
+        f"{found.get('name', 'unknown')} {found.get('version', '')}, {threads or 'an unknown number of'} thread(s); "
+        + ", ".join(f"{name} is {os.environ.get(name) or 'not set'}" for name in blas.VARIABLES),
+    )
+    if os.environ.get("OPENBLAS_CORETYPE"):
+        core = os.environ["OPENBLAS_CORETYPE"]
+        yield _line("", f"OPENBLAS_CORETYPE={core} forbids it to choose the kernels made for this processor: unset it")
+
+
+def _kernels() -> Iterator[str]:
+    """Whether loops are compiled, and where they are kept."""
+    from .kernels.jit import USE_NUMBA
+
+    setting = os.environ.get("MINIGEN_KERNELS")
+    mode = f"{'numba' if USE_NUMBA else 'plain NumPy'}; MINIGEN_KERNELS is {setting or 'not set'}"
+    if USE_NUMBA:
+        import numba
+
+        yield _line("kernels", f"{mode}; each runs on one thread (numba would have {numba.get_num_threads()})")
+        yield _line("cache", _cache())
+    else:
+        yield _line("kernels", mode)
 
 
 def _line(what: str, text: str) -> str:
@@ -84,13 +97,21 @@ def _cache() -> str:
     """Where numba keeps compiled kernels, and how many are there."""
     try:
         from .kernels.pendulum import simulate
-    except RuntimeError as error:  # numba found no folder to write to
-        return f"none can be written ({error}); set NUMBA_CACHE_DIR to a folder, or MINIGEN_KERNELS=numpy"
-    folder = Path(simulate.stats.cache_path)
+
+        folder = simulate.stats.cache_path
+    except RuntimeError:  # numba found no folder to write to
+        folder = None
+    if folder is None or not os.access(_nearest_that_exists(Path(folder)), os.W_OK):
+        return "no place for the kernel cache, so each process compiles anew; set NUMBA_CACHE_DIR to a folder of yours"
+    folder = Path(folder)
     files = list(folder.glob("*.nbc")) if folder.is_dir() else []
     size = sum(file.stat().st_size for file in files)
     state = f"{len(files)} compiled kernels, {size / 1e6:.1f} MB" if files else "empty, the first use compiles"
     return f"{state}, in {folder}"
+
+
+def _nearest_that_exists(folder: Path) -> Path:
+    return next(place for place in (folder, *folder.absolute().parents) if place.exists())
 
 
 def _training_step(seed: int):

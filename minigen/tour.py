@@ -21,7 +21,8 @@ from tqdm import tqdm
 
 from . import datasets, metrics, plots
 from ._support import blas
-from ._support.atomic import write_whole
+from ._support.atomic import make_writable_folder, write_whole
+from ._support.interrupt import interrupt_ends_program
 from .datasets import PendulumTrajectories
 from .physics import pendulum
 
@@ -127,7 +128,7 @@ def learn_energy_gan(data, rng, quick, progress, steps: int = 12_000, latent: in
     from .models import EnergyGAN
 
     model = EnergyGAN(latent, (128, 128), "silu", steps=1500 if quick else steps, **ENERGY)
-    return _finished(model.fit(data.train.theta, rng=rng, progress=progress))
+    return model.fit(data.train.theta, rng=rng, progress=progress)
 
 
 def energy_gan(data, rng, quick, progress, model) -> Samples:
@@ -151,7 +152,7 @@ def vae(data, rng, quick, progress, beta: float = 1.0) -> Samples:
     from .models import VAE
 
     model = VAE(steps=800 if quick else 5000, beta=beta)
-    _finished(model.fit(data.train.theta, rng=rng, progress=progress))
+    model.fit(data.train.theta, rng=rng, progress=progress)
     return Samples(model.sample(len(data.held_out), rng), model.decoder_sd_)
 
 
@@ -181,19 +182,28 @@ ROWS = [
 ]
 
 
+class NotSaved(OSError):
+    """The tour was made, but something could not be written; `scores` is the scoreboard all the same."""
+
+    def __init__(self, error: OSError, scores: dict):
+        super().__init__(error.errno, error.strerror, error.filename)
+        self.scores = scores
+
+
 def run(out: str | os.PathLike, *, seed: int = 0, quick: bool = False, progress: bool | None = None) -> dict:
     """Run every row and write the figures and `scoreboard.json` into the folder `out`, which is made if need be.
 
     The same seed gives the same numbers, times apart, and a row's numbers do not depend on which other rows there are.
     `progress` shows bars; default: only on a terminal. Returns the scoreboard, which `table` puts into words. On Ctrl-C
-    raises KeyboardInterrupt.
+    raises KeyboardInterrupt at once. Raises OSError if `out` cannot be written to, NotSaved if that shows only later.
     """
     out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
+    make_writable_folder(out)
     total = 3 + 2 * len(ROWS) + sum(row.model for row in ROWS)
     hidden = None if progress is None else not progress
     start = time.perf_counter()
     with (
+        interrupt_ends_program(),
         blas.one_thread(),
         tqdm(total=total, disable=hidden, leave=False, bar_format="{desc:<36}|{bar:30}| {elapsed}") as bar,
     ):
@@ -212,15 +222,22 @@ def run(out: str | os.PathLike, *, seed: int = 0, quick: bool = False, progress:
             samples = stage(row.name, generate, row, data, seed, quick, progress, learned)
             seconds = time.perf_counter() - began
             results.append(stage(f"{row.name}: scores", judge, row, samples, data, seconds))
-        for result in results:
-            if result.row.model:
-                stage(f"{result.row.name}: figure", _save_portrait, result, data, out)
         scores = _scoreboard(results, data, seed, quick)
-        stage("overview", _save_overview, results, scores, data, out)
+        try:
+            for result in results:
+                if result.row.model:
+                    stage(f"{result.row.name}: figure", _save_portrait, result, data, out)
+            stage("overview", _save_overview, results, scores, data, out)
+            _save_scores(scores, start, out)
+        except OSError as error:
+            raise NotSaved(error, scores | {"seconds": time.perf_counter() - start}) from error
+    return scores
+
+
+def _save_scores(scores: dict, start: float, out: Path) -> None:
     scores["seconds"] = round(time.perf_counter() - start, 3)
     text = json.dumps(scores, indent=2, allow_nan=False) + "\n"
     write_whole(out / "scoreboard.json", text.encode())
-    return scores
 
 
 def generate(row: Row, data: Data, seed: int, quick: bool, progress: bool | None, learned: dict) -> Samples:
@@ -284,7 +301,7 @@ def _regress(head: str, data: Data, rng, quick, progress) -> Samples:
     from .models import Regressor
 
     model = Regressor(head=head, steps=1500 if quick else 10_000, batch_size=512)
-    _finished(model.fit(_inputs(data.train), data.train.theta.reshape(-1, 1), rng=rng, progress=progress))
+    model.fit(_inputs(data.train), data.train.theta.reshape(-1, 1), rng=rng, progress=progress)
     drawn = _draw(len(data.held_out), rng, noise=False)
     mean, sd = model.predict(_inputs(drawn), return_sd=True)
     return Samples(mean.reshape(drawn.theta.shape), sd.reshape(drawn.theta.shape))
@@ -295,7 +312,7 @@ def _play(settings: dict, steps: int, data: Data, rng, progress) -> Samples:
     from .models import GAN
 
     model = GAN(128, (256,), "tanh", steps=steps, batch_size=64, **settings)
-    _finished(model.fit(data.train.theta, rng=rng, progress=progress))
+    model.fit(data.train.theta, rng=rng, progress=progress)
     return Samples(model.sample(len(data.held_out), rng))
 
 
@@ -303,13 +320,6 @@ def _inputs(data: PendulumTrajectories) -> np.ndarray:
     """Rows (t, theta0, omega0, g/L), one for each point of each trajectory: (n * steps, 4)."""
     factors = np.column_stack(list(data.factors.values()))
     return np.column_stack([np.tile(data.t, len(data)), np.repeat(factors, data.t.size, axis=0)])
-
-
-def _finished(model):
-    """The model, if its training was done: `fit` ends early and quietly on Ctrl-C, and the tour ends with it."""
-    if model.history_.stopped == "interrupt":
-        raise KeyboardInterrupt
-    return model
 
 
 def warm_up(data: Data) -> None:
@@ -320,8 +330,8 @@ def warm_up(data: Data) -> None:
     few = data.train.take(slice(0, 8))
     metrics.physics_residual(few.clean, few.t)
     for head in ("point", "gaussian"):
-        _finished(Regressor(head=head, steps=1).fit(_inputs(few), few.theta.reshape(-1, 1), rng=rng, progress=False))
-    _finished(VAE(steps=1).fit(few.theta, rng=rng, progress=False))
+        Regressor(head=head, steps=1).fit(_inputs(few), few.theta.reshape(-1, 1), rng=rng, progress=False)
+    VAE(steps=1).fit(few.theta, rng=rng, progress=False)
     for critic in (PENALISED, CLIPPED):
         _play(critic, 1, Data(few, few, few), rng, progress=False)
     few = Data(few, few, few)
@@ -336,6 +346,14 @@ def judge(row: Row, samples: Samples, data: Data, seconds: float) -> Result:
     return Result(row, samples, fit, match, metrics.nearest_neighbour_ratio(samples.theta, train, fresh), seconds)
 
 
+MEANINGS = {
+    "residual": "rad; root mean square over a trajectory, then median and percentiles over the samples",
+    "factor_ks": "Kolmogorov-Smirnov statistic from 0, the same distribution, to 1, apart",
+    "neighbour_ratio": "median distance to the nearest training trajectory, over that of fresh data",
+    "seconds": "s; of a row: training and sampling",
+}
+
+
 def _scoreboard(results: list[Result], data: Data, seed: int, quick: bool) -> dict:
     from . import __version__
     from .kernels.jit import USE_NUMBA
@@ -343,7 +361,6 @@ def _scoreboard(results: list[Result], data: Data, seed: int, quick: bool) -> di
     n, m = len(data.held_out), len(data.train)
     noise = math.sqrt(np.mean((data.train.theta - data.train.clean) ** 2))
     chance = 1.36 * math.sqrt(1 / n + 1 / m)
-    finite = lambda x: float(x) if math.isfinite(x) else None  # JSON has no infinity
     return {
         "minigen": __version__,
         "kernels": "numba" if USE_NUMBA else "numpy",
@@ -352,39 +369,42 @@ def _scoreboard(results: list[Result], data: Data, seed: int, quick: bool) -> di
         "training_trajectories": m,
         "samples": n,
         "factors": {name: _UNITS[name] for name in data.train.factors},
-        "units": {
-            "residual": "rad; root mean square over a trajectory, then median and percentiles over the samples",
-            "factor_ks": "Kolmogorov-Smirnov statistic from 0, the same distribution, to 1, apart",
-            "neighbour_ratio": "median distance to the nearest training trajectory, over that of fresh data",
-            "seconds": "s; of a row: training and sampling",
-        },
+        "units": MEANINGS,
         "noise_rms_rad": noise,
         "factor_ks_chance": chance,
-        "rows": [
-            {
-                "name": row.name,
-                "given": row.given,
-                "model": row.model,
-                "residual_median_rad": finite(np.median(fit.residual)),
-                "residual_5_95_rad": [finite(x) for x in np.percentile(fit.residual, (5, 95), method="nearest")],
-                "factor_ks": match,
-                "factor_ks_mean": float(np.mean(list(match.values()))),
-                "neighbour_ratio": finite(ratio),
-                "seconds": round(seconds, 3),
-            }
-            for row, _, fit, match, ratio, seconds in results
-        ],
-        "notes": [
-            f"residual: RMS distance from the nearest pendulum's motion, median over {n} samples. The models learned "
-            f"from noisy angles (RMS {noise:.2f} rad) and are judged by the means they generate; the residual of "
-            "'as observed' is that noise. A GAN draws noise too and has no mean: for it 'as observed' is the mark to "
-            "meet, not 0.",
-            "KS: largest gap between the distributions of a factor, fitted to the samples and true; "
-            f"0 the same, 1 apart, below {chance:.2f} perhaps chance.",
-            "ratio: distance to the nearest training trajectory, over that of fresh data; 1 like fresh, 0 copied, "
-            "above 1 off the data.",
-        ],
+        "rows": [_scores_of(result) for result in results],
+        "notes": _notes(n, noise, chance),
     }
+
+
+def _scores_of(result: Result) -> dict:
+    """A row of the scoreboard; None stands for what is not finite, as JSON has no infinity."""
+    finite = lambda x: float(x) if math.isfinite(x) else None
+    residual = result.fit.residual
+    return {
+        "name": result.row.name,
+        "given": result.row.given,
+        "model": result.row.model,
+        "residual_median_rad": finite(np.median(residual)),
+        "residual_5_95_rad": [finite(x) for x in np.percentile(residual, (5, 95), method="nearest")],
+        "factor_ks": result.match,
+        "factor_ks_mean": float(np.mean(list(result.match.values()))),
+        "neighbour_ratio": finite(result.ratio),
+        "seconds": round(result.seconds, 3),
+    }
+
+
+def _notes(n: int, noise: float, chance: float) -> list[str]:
+    return [
+        f"residual: RMS distance from the nearest pendulum's motion, median over {n} samples. The models learned "
+        f"from noisy angles (RMS {noise:.2f} rad) and are judged by the means they generate; the residual of "
+        "'as observed' is that noise. A GAN draws noise too and has no mean: for it 'as observed' is the mark to "
+        "meet, not 0.",
+        "KS: largest gap between the distributions of a factor, fitted to the samples and true; "
+        f"0 the same, 1 apart, below {chance:.2f} perhaps chance.",
+        "ratio: distance to the nearest training trajectory, over that of fresh data; 1 like fresh, 0 copied, "
+        "above 1 off the data.",
+    ]
 
 
 def _save_portrait(result: Result, data: Data, out: Path) -> None:

@@ -5,6 +5,8 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 
@@ -187,13 +189,186 @@ def test_interrupt_is_one_line_and_code_130(tmp_path):
         f"cli.LESSON_FOLDERS = [Path({str(folder)!r})]\n"
         "sys.exit(cli.main(['lesson', '1']))"
     )
-    process = subprocess.Popen(
-        [sys.executable, "-c", code], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8"
-    )
+    process = start(tmp_path, code)
     assert process.stdout.readline() == "ready\n"
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=30)
     assert (process.returncode, err) == (130, "minigen: interrupted\n")
+
+
+CHECKOUT = Path(__file__).parents[1]
+A_LESSON = """
+import time
+from lesson import Lesson
+lesson = Lesson("01_long")
+import numpy as np
+from minigen import models
+print("ready", flush=True)
+x = np.random.default_rng(0).standard_normal((500, 2))
+{work}
+lesson.claim("the lesson went on", True)
+lesson.end()
+"""
+TRAININGS = {
+    "fit": "models.Regressor((16,), steps=10**6).fit(x, x[:, 0], rng=lesson.rng, progress=False)",
+    "GAN": "models.GAN(2, (16,), steps=10**6).fit(x, rng=lesson.rng, progress=False)",
+    "energy": "models.EnergyModel((16,), steps=10**6).fit(x, rng=lesson.rng, progress=False)",
+}
+
+
+def start(folder, code, **settings):
+    """A process that hears Ctrl-C even if this one was started in the background, where Ctrl-C is ignored."""
+    return subprocess.Popen(
+        [sys.executable, "-c", f"import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n{code}"],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": f"{CHECKOUT}{os.pathsep}{CHECKOUT / 'lessons'}"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        **settings,
+    )
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends a signal")
+@pytest.mark.parametrize("how", ["minigen lesson", "python lessons/NN.py"])
+@pytest.mark.parametrize("work", TRAININGS)
+def test_interrupt_during_a_training_ends_the_lesson(how, work, tmp_path):
+    """One line, code 130, and at once: the training would go on for an hour, the lesson after it in no time."""
+    path = tmp_path / "01_long.py"
+    path.write_text(A_LESSON.format(work=TRAININGS[work]))
+    if how == "minigen lesson":
+        code = f"from pathlib import Path; from minigen import cli; cli.LESSON_FOLDERS = [Path({str(tmp_path)!r})]\n"
+        code += "import sys; sys.exit(cli.main(['lesson', '1']))"
+    else:
+        code = f"import runpy, sys; sys.argv = ['x']; runpy.run_path({str(path)!r}, run_name='__main__')"
+    process = start(tmp_path, code)
+    assert process.stdout.readline() == "ready\n"
+    time.sleep(1.5)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    assert (process.returncode, err, out) == (130, "minigen: interrupted\n", "")
+
+
+def test_a_users_own_training_keeps_what_it_learned(tmp_path):
+    """The other side: in a program of one's own the first Ctrl-C ends the training, and the program goes on."""
+    code = "import numpy as np; from minigen import models\nx = np.random.default_rng(0).standard_normal((500, 2))\n"
+    code += "print('ready', flush=True)\n"
+    code += (
+        "model = models.Regressor((16,), steps=10**6).fit(x, x[:, 0], rng=np.random.default_rng(1), progress=False)\n"
+    )
+    code += "print(model.history_.stopped)"
+    process = start(tmp_path, code)
+    assert process.stdout.readline() == "ready\n"
+    time.sleep(1.5)
+    process.send_signal(signal.SIGINT)
+    assert process.communicate(timeout=30) == ("interrupt\n", "")
+
+
+QUICK_LESSON = """
+from lesson import Lesson
+lesson = Lesson("01_quick")
+import matplotlib.pyplot as plt
+{work}
+print("θ₀ is printed")
+lesson.figure(plt.figure())
+lesson.claim("it went on ≥ 1", True)
+lesson.end()
+"""
+
+
+def script(tmp_path, *arguments, work="", stdout=subprocess.PIPE, **environment):
+    """A quick lesson run as `python 01_quick.py`."""
+    path = tmp_path / "01_quick.py"
+    path.write_text(QUICK_LESSON.format(work=work), encoding="utf-8")
+    return subprocess.run(
+        [sys.executable, path, *arguments],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": f"{CHECKOUT}{os.pathsep}{CHECKOUT / 'lessons'}"} | environment,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        timeout=60,
+    )
+
+
+@pytest.mark.parametrize("place", ["a file", "below a file", "nowhere"])
+def test_a_script_says_at_the_start_where_it_cannot_write(place, tmp_path):
+    (tmp_path / "file").touch()
+    out = {"a file": "file", "below a file": "file/below", "nowhere": "/proc/none/x"}[place]
+    ran = script(tmp_path, "--out", out)
+    assert ran.returncode == 2 and ran.stdout == b""
+    assert (
+        ran.stderr.count(b"\n") == 1
+        and b"argument --out: cannot write into" in ran.stderr
+        and out.encode() in ran.stderr
+    )
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252", "utf-8"])
+def test_a_script_prints_to_a_terminal_of_any_encoding(encoding, tmp_path):
+    ran = script(tmp_path, "--out", "there", PYTHONIOENCODING=encoding)
+    assert ran.returncode == 0, ran.stderr
+    assert "is printed" in ran.stdout.decode(encoding) and (tmp_path / "there" / "01_quick.png").exists()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("arguments", [["lessons"], ["--help"], ["--version"], []], ids=" ".join)
+def test_a_full_disk_is_one_line_and_code_1(arguments, tmp_path):
+    with open("/dev/full", "w") as full:
+        ran = subprocess.run(
+            [sys.executable, "-m", "minigen", *arguments],
+            cwd=CHECKOUT,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+            timeout=60,
+        )
+    assert (ran.returncode, ran.stderr) == (1, "minigen: cannot write the output: No space left on device\n")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_script_whose_output_goes_to_a_full_disk_ends_with_one_line(tmp_path):
+    with open("/dev/full", "w") as full:
+        ran = script(tmp_path, stdout=full)
+    assert (ran.returncode, ran.stderr) == (1, b"minigen: cannot write the output: No space left on device\n")
+
+
+NO_ROOM = """
+import minigen._support.atomic as atomic, os
+def full(file): raise OSError(28, "No space left on device")
+os.fsync = full
+"""
+
+
+def test_a_figure_that_cannot_be_saved_costs_one_line_and_not_the_claims(tmp_path):
+    ran = script(tmp_path, "--out", "there", work=NO_ROOM)
+    out, err = ran.stdout.decode(), ran.stderr.decode()
+    assert ran.returncode == 1 and "CLAIM holds" in out
+    assert err.splitlines()[0] == f"figure: cannot write {'there/01_quick.png'!r}: No space left on device"
+    assert err.count("\n") == 2 and "1 figure(s)" in err
+    assert not list((tmp_path / "there").iterdir())
+
+
+def test_a_folder_without_room_is_found_before_the_work(monkeypatch, tmp_path, capsys):
+    def full(**settings):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("tempfile.TemporaryFile", full)
+    assert run("tour", "--out", tmp_path) == 2
+    assert "No space left on device; give another folder" in capsys.readouterr().err
+
+
+def test_a_tour_that_cannot_be_saved_prints_its_scoreboard_all_the_same(monkeypatch, tmp_path, capsys):
+    from minigen import tour
+
+    scores = {"factors": {}, "rows": [], "notes": ["a note"], "seconds": 1.0}
+
+    def pretend(out, **options):
+        raise tour.NotSaved(OSError(28, "No space left on device", "overview.png"), scores)
+
+    monkeypatch.setattr(tour, "run", pretend)
+    assert run("tour", "--out", tmp_path) == 1
+    out, err = capsys.readouterr()
+    assert "a note" in out and err == "minigen: cannot write 'overview.png': No space left on device\n"
 
 
 @pytest.mark.skipif(os.name != "posix", reason="closes a pipe")

@@ -136,6 +136,7 @@ def test_rows_with_the_same_training_share_it_and_each_alone_gives_the_same():
 
 def test_interrupt_during_training_ends_the_tour(tmp_path, monkeypatch):
     monkeypatch.setattr(tour, "ROWS", [row for row in tour.ROWS if row.name == "VAE"])
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a process of the background
     timer = threading.Timer(1.5, signal.raise_signal, [signal.SIGINT])
     timer.start()
     try:
@@ -143,7 +144,20 @@ def test_interrupt_during_training_ends_the_tour(tmp_path, monkeypatch):
             tour.run(tmp_path, progress=False)
     finally:
         timer.cancel()
+        signal.signal(signal.SIGINT, before)
     assert not list(Path(tmp_path).iterdir())
+
+
+def test_what_cannot_be_saved_leaves_the_scoreboard(tmp_path, monkeypatch):
+    def full(*args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(tour, "ROWS", [row for row in tour.ROWS if not row.model])
+    monkeypatch.setattr(tour, "warm_up", lambda data: None)
+    monkeypatch.setattr(tour, "_save_overview", full)
+    with pytest.raises(tour.NotSaved, match="No space left") as caught:
+        tour.run(tmp_path, quick=True, progress=False)
+    assert "data, true motion" in tour.table(caught.value.scores)
 
 
 def test_a_gan_draws_the_noise_that_grows_and_the_flat_critic_does_not_teach_it():

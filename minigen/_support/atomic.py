@@ -5,13 +5,25 @@ from __future__ import annotations
 import os
 import secrets
 import stat
+import tempfile
 from pathlib import Path
+
+ROOM = 1 << 20  # bytes: as much as the figures of a lesson take
+
+
+def make_writable_folder(folder: Path) -> None:
+    """Make a folder if need be; raises OSError unless files of the usual size can be written into it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder) as file:
+        file.write(bytes(ROOM))
+        file.flush()
 
 
 def write_whole(path: Path, content: bytes) -> None:
     """Put content at a path, whole or not at all, also when the machine stops in the middle.
 
-    Raises FileNotFoundError if the folder is missing, IsADirectoryError if the path is a folder.
+    Raises FileNotFoundError if the folder is missing, IsADirectoryError if the path is a folder, and OSError where
+    nothing can be written; the file that was there is then still there.
     """
     place = Path(os.path.realpath(path))  # through a symbolic link to the file it stands for
     if not place.parent.is_dir():
@@ -31,8 +43,12 @@ def write_whole(path: Path, content: bytes) -> None:
         temporary.unlink(missing_ok=True)
         raise
     if os.name == "posix":  # the new name itself must reach the disk too
-        folder = os.open(place.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        _sync_folder(place.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -9,6 +9,21 @@ from contextlib import contextmanager
 
 _flags: list[list[bool]] = []  # of the loops under way in the main thread
 _before: list = []  # what Ctrl-C did before the first of them
+_ends_program = False
+
+
+@contextmanager
+def interrupt_ends_program() -> Iterator[None]:
+    """Inside, Ctrl-C raises KeyboardInterrupt at once, also in loops that else would return what they have so far.
+
+    For lessons, the tour and the doctor, which have no use for a model that is half trained.
+    """
+    global _ends_program
+    before, _ends_program = _ends_program, True
+    try:
+        yield
+    finally:
+        _ends_program = before
 
 
 @contextmanager
@@ -19,6 +34,9 @@ def interrupt_flag() -> Iterator[list[bool]]:
     whatever order they end, as generators may.
     """
     pressed: list[bool] = []
+    if _ends_program:
+        yield pressed
+        return
     # Only the main thread may have a handler; a process that ignores Ctrl-C goes on ignoring it.
     if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         yield pressed

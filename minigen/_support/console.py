@@ -1,0 +1,62 @@
+"""How does a program end that a person runs in a terminal? With one line that says why, and an exit code."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import sys
+
+# The disk is full, read-only, broken or not ours: nothing that a traceback would explain.
+WRITING = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM}
+
+
+def write_any_sign() -> None:
+    """A terminal that lacks a sign shows a question mark."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+
+
+def is_about_writing(error: BaseException | None) -> bool:
+    """Whether an error says that something could not be written."""
+    return isinstance(error, OSError) and error.errno in WRITING
+
+
+def cannot_write(error: OSError) -> str:
+    """The one line that says what could not be written and why."""
+    what = "the output" if error.filename is None else repr(str(error.filename))
+    return f"minigen: cannot write {what}: {error.strerror}"
+
+
+def say(line: str) -> None:
+    """Write a line to the terminal, if it can be written there."""
+    with contextlib.suppress(OSError, ValueError):
+        print(line, file=sys.stderr, flush=True)
+
+
+def give_up_output() -> None:
+    """Write nothing more to standard output, not even what is still in its buffer: there is no place for it."""
+    with contextlib.suppress(OSError, ValueError):  # a stream without a file of the system has nothing to lose
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def explain_ends_of_scripts() -> None:
+    """From now on Ctrl-C and a full disk end the running script with one line and exit code 130 or 1."""
+    usual = sys.excepthook
+
+    def hook(kind, error, trace):
+        if not (isinstance(error, (KeyboardInterrupt, BrokenPipeError)) or is_about_writing(error)):
+            usual(kind, error, trace)
+            return
+        if isinstance(error, KeyboardInterrupt):
+            say("minigen: interrupted")
+        elif is_about_writing(error):
+            say(cannot_write(error))
+        try:
+            sys.stdout.flush()
+        except (OSError, ValueError):
+            give_up_output()
+        os._exit(130 if isinstance(error, KeyboardInterrupt) else 1)
+
+    sys.excepthook = hook
