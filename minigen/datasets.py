@@ -3,15 +3,18 @@
 Data come from physics, so they are float64; a model that wants float32 converts them once.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass, replace
+from typing import Annotated, Any
 
 import numpy as np
 
-from minigen._support.arguments import check_rng, is_number
-from minigen.physics import integrators, pendulum
+from ._support.settings import Count, Inside, Kind, NotNegative, Positive, Rng, as_python, checked, is_number
+from .physics import pendulum
 
 # Known distributions are data sets too, and are found here as well.
-from minigen.targets import (  # noqa: F401
+from .targets import (  # noqa: F401
     banana,
     checkerboard,
     double_well,
@@ -64,13 +67,14 @@ class PendulumTrajectories:
         factors = {"theta0": self.theta0, "omega0": self.omega0, "g_over_l": self.g_over_l}
         return factors | {"damping": self.drag / self.mass} if self.drag > 0 else factors
 
-    def take(self, indices) -> "PendulumTrajectories":
+    def take(self, indices: Any) -> PendulumTrajectories:
         """The trajectories with these indices (integers, booleans or a slice), with their factors."""
         rows = np.atleast_1d(np.arange(len(self))[indices])
         per_trajectory = ("theta", "clean", "theta0", "omega0", "length", "mass")
         return replace(self, **{name: getattr(self, name)[rows] for name in per_trajectory})
 
-    def view(self, steps: int) -> "PendulumTrajectories":
+    @checked
+    def view(self, steps: Count) -> PendulumTrajectories:
         """The same time span seen at `steps` evenly spaced points, which must divide the present number of points."""
         every = _stride(self.t.size, steps)
         thin = {name: np.ascontiguousarray(getattr(self, name)[..., ::every]) for name in ("t", "theta", "clean")}
@@ -78,24 +82,38 @@ class PendulumTrajectories:
 
 
 def _stride(points: int, view: int) -> int:
-    if isinstance(view, bool) or not isinstance(view, (int, np.integer)) or view < 1 or points % view:
+    if points % view:
         raise ValueError(f"a view of {view} points cannot be taken from {points}; give a divisor of {points}")
     return points // view
 
 
+def _is_range(bounds) -> bool:
+    if np.shape(bounds) != (2,) or not all(map(is_number, bounds)):
+        return False
+    return -np.inf < bounds[0] <= bounds[1] < np.inf
+
+
+Range = Annotated[tuple[float, float], Kind("a range (low, high) of two finite numbers", _is_range)]
+Drag = Annotated[
+    float,
+    Kind("a number of at least 0 kg/s, the same for all", lambda c: is_number(c) and 0 <= c < np.inf, as_python),
+]
+
+
+@checked
 def pendulum_trajectories(
-    n: int,
-    rng: np.random.Generator,
+    n: Count,
+    rng: Rng,
     *,
-    steps: int = 500,
-    dt: float = 0.01,
-    view: int | None = None,
-    noise: float | bool = True,
-    drag: float = 0.0,
-    theta0: tuple[float, float] = (0.5, 1.5),
-    omega0: tuple[float, float] = (0.5, 1.5),
-    length: tuple[float, float] = (1.0, 2.5),
-    mass: tuple[float, float] = (1.0, 2.5),
+    steps: Count = 500,
+    dt: Positive = 0.01,
+    view: Count | None = None,
+    noise: bool | NotNegative = True,
+    drag: Drag = 0.0,
+    theta0: Range = (0.5, 1.5),
+    omega0: Range = (0.5, 1.5),
+    length: Range = (1.0, 2.5),
+    mass: Range = (1.0, 2.5),
 ) -> PendulumTrajectories:
     """The course's standard set: pendulums with random factors, their angles observed with growing noise.
 
@@ -123,30 +141,14 @@ def pendulum_trajectories(
     Raises
     ------
     TypeError
-        If `rng` is not a numpy.random.Generator or `n` is not an int.
+        If `rng` is not a numpy.random.Generator.
     ValueError
         If a number or range is out of bounds.
     """
-    check_rng(rng, "pendulum_trajectories()")
-    if isinstance(n, bool) or not isinstance(n, (int, np.integer)):
-        raise TypeError(f"n must be an int, the number of trajectories; got {n!r}")
-    if n < 1:
-        raise ValueError(f"n must be at least 1, the number of trajectories; got {n}")
-    integrators.check_steps(steps, dt)
-    growth = 0.1 * noise if isinstance(noise, (bool, np.bool_)) else noise
-    if not (is_number(growth) and 0 <= growth < np.inf):
-        raise ValueError(f"noise must be a growth of at least 0 rad/s, or True or False; got {noise!r}")
-    ranges = {"theta0": theta0, "omega0": omega0, "length": length, "mass": mass}
-    for name, bounds in ranges.items():
-        two = np.shape(bounds) == (2,) and is_number(bounds[0]) and is_number(bounds[1])
-        if not (two and -np.inf < bounds[0] <= bounds[1] < np.inf):
-            raise ValueError(f"{name} must be a range (low, high) of two finite numbers; got {bounds!r}")
-
-    if not (is_number(drag) and 0 <= drag < np.inf):
-        raise ValueError(f"drag must be a number of at least 0 kg/s, the same for all; got {drag!r}")
     if view is not None:
         _stride(steps, view)
-
+    growth = 0.1 * noise if isinstance(noise, bool) else noise
+    ranges = {"theta0": theta0, "omega0": omega0, "length": length, "mass": mass}
     factors = {name: rng.uniform(low, high, n) for name, (low, high) in ranges.items()}
     motion = pendulum.simulate(**factors, drag=drag, steps=steps, dt=dt)
     theta = motion.theta
@@ -156,8 +158,19 @@ def pendulum_trajectories(
     return data if view is None else data.view(view)
 
 
+Trajectories = Annotated[
+    PendulumTrajectories,
+    Kind(
+        "PendulumTrajectories, made by pendulum_trajectories",
+        lambda data: isinstance(data, PendulumTrajectories),
+        error=TypeError,
+    ),
+]
+
+
+@checked
 def train_test_split(
-    data: PendulumTrajectories, rng: np.random.Generator, *, test: float = 0.2
+    data: Trajectories, rng: Rng, *, test: Inside = 0.2
 ) -> tuple[PendulumTrajectories, PendulumTrajectories]:
     """Two sets that share no trajectory: the rows of one trajectory never fall on both sides.
 
@@ -179,11 +192,6 @@ def train_test_split(
     ValueError
         If `test` is out of bounds, or either set would be empty.
     """
-    check_rng(rng, "train_test_split()")
-    if not isinstance(data, PendulumTrajectories):
-        raise TypeError(f"data must be PendulumTrajectories, made by pendulum_trajectories; got {type(data).__name__}")
-    if not (is_number(test) and 0 < test < 1):
-        raise ValueError(f"test must be a share above 0 and below 1; got {test!r}")
     held_out = round(test * len(data))
     if not 0 < held_out < len(data):
         raise ValueError(

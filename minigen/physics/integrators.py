@@ -13,15 +13,25 @@ trajectories at once: positions and velocities are arrays of one shape `(...)`, 
 Source: Hairer, Lubich and Wanner, "Geometric Numerical Integration", 2nd edition (2006), chapters I and II.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
+from typing import Annotated, Any
 
 import numpy as np
 
+from .._support.settings import ArrayKind, Count, Kind, Positive, checked
+from .quantities import as_quantity
+
 Acceleration = Callable[[np.ndarray, np.ndarray], np.ndarray]
 Step = Callable[[Acceleration, np.ndarray, np.ndarray, float], tuple[np.ndarray, np.ndarray]]
+Rule = Annotated[Step, Kind("a rule, such as integrators.rk4", callable, error=TypeError)]
+State = Annotated[Any, ArrayKind(as_quantity)]
 
 
-def euler(acceleration: Acceleration, position, velocity, dt: float):
+def euler(
+    acceleration: Acceleration, position: np.ndarray, velocity: np.ndarray, dt: float
+) -> tuple[np.ndarray, np.ndarray]:
     """One explicit Euler step: position and velocity both move along the slopes at the start of the step.
 
     Parameters
@@ -38,7 +48,9 @@ def euler(acceleration: Acceleration, position, velocity, dt: float):
     return position + dt * velocity, velocity + dt * acceleration(position, velocity)
 
 
-def euler_cromer(acceleration: Acceleration, position, velocity, dt: float):
+def euler_cromer(
+    acceleration: Acceleration, position: np.ndarray, velocity: np.ndarray, dt: float
+) -> tuple[np.ndarray, np.ndarray]:
     """One semi-implicit Euler step: the position moves with the new velocity. Arguments as for `euler`.
 
     Without damping the step preserves area in the plane of position and velocity (it is symplectic).
@@ -48,7 +60,9 @@ def euler_cromer(acceleration: Acceleration, position, velocity, dt: float):
     return position + dt * velocity, velocity
 
 
-def velocity_verlet(acceleration: Acceleration, position, velocity, dt: float):
+def velocity_verlet(
+    acceleration: Acceleration, position: np.ndarray, velocity: np.ndarray, dt: float
+) -> tuple[np.ndarray, np.ndarray]:
     """One velocity Verlet step: the velocity moves with the mean of the accelerations at both ends.
 
     Arguments as for `euler`. Where the acceleration depends on the velocity, the one at the end of the step is taken at
@@ -61,7 +75,9 @@ def velocity_verlet(acceleration: Acceleration, position, velocity, dt: float):
     return position, velocity + 0.5 * dt * (start + end)
 
 
-def rk4(acceleration: Acceleration, position, velocity, dt: float):
+def rk4(
+    acceleration: Acceleration, position: np.ndarray, velocity: np.ndarray, dt: float
+) -> tuple[np.ndarray, np.ndarray]:
     """One step of the classical Runge-Kutta rule of order 4. Arguments as for `euler`."""
     v1, a1 = velocity, acceleration(position, velocity)
     v2 = velocity + 0.5 * dt * a1
@@ -81,7 +97,10 @@ METHODS: dict[str, Step] = {
 }
 
 
-def integrate(step: Step, acceleration: Acceleration, position, velocity, *, dt: float, steps: int):
+@checked
+def integrate(
+    step: Rule, acceleration: Callable, position: State, velocity: State, *, dt: Positive, steps: Count
+) -> tuple[np.ndarray, np.ndarray]:
     """Trajectories from a step rule, the starting point included.
 
     Parameters
@@ -107,22 +126,18 @@ def integrate(step: Step, acceleration: Acceleration, position, velocity, *, dt:
         If `dt` is not a positive number, `steps` is less than 1, or the acceleration has another shape than the
         position.
     """
-    check_steps(steps, dt)
-    if not callable(step):
-        raise TypeError(f"step must be a rule, such as integrators.rk4; got {step!r}")
-    position, velocity = np.asarray(position, float), np.asarray(velocity, float)
     try:
         position, velocity = np.broadcast_arrays(position, velocity)
     except ValueError:
         raise ValueError(
-            f"position and velocity have shapes {position.shape} and {velocity.shape}, which do not broadcast; "
-            "give one of each per trajectory"
+            f"integrate() got position of shape {position.shape} and velocity of shape {velocity.shape}, which do not "
+            "broadcast; give one of each per trajectory"
         ) from None
     shape = np.shape(acceleration(position, velocity))
     if shape != position.shape:
         raise ValueError(
-            f"the acceleration has shape {shape}, but position and velocity have shape {position.shape}; "
-            "give one starting point for each set of constants inside the acceleration"
+            f"integrate() got an acceleration of shape {shape} for position and velocity of shape {position.shape}; give "
+            "one starting point for each set of constants inside the acceleration"
         )
     positions = np.empty((steps, *position.shape))
     velocities = np.empty((steps, *position.shape))
@@ -133,15 +148,3 @@ def integrate(step: Step, acceleration: Acceleration, position, velocity, *, dt:
     # Time is written first, for whole rows at a time, and handed out last, as the trajectories are read.
     last = [*range(1, positions.ndim), 0]
     return np.ascontiguousarray(positions.transpose(last)), np.ascontiguousarray(velocities.transpose(last))
-
-
-def check_steps(steps: int, dt: float) -> None:
-    """Raise a ValueError or TypeError unless `steps` counts at least one point and `dt` is a positive number."""
-    if isinstance(steps, bool) or not isinstance(steps, (int, np.integer)):
-        raise TypeError(f"steps must be an int, the number of points of a trajectory; got {steps!r}")
-    if steps < 1:
-        raise ValueError(f"steps must be at least 1, the number of points of a trajectory; got {steps}")
-    if not (np.isscalar(dt) and np.isreal(dt)):
-        raise TypeError(f"dt must be a number, the time between two points; got {dt!r}")
-    if not (np.isfinite(dt) and dt > 0):
-        raise ValueError(f"dt must be a positive finite number, the time between two points; got {dt}")

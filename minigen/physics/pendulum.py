@@ -8,11 +8,15 @@ theta is the angle from hanging straight down. Without drag the mass drops out: 
 and g/L alone.
 """
 
-from typing import NamedTuple
+from __future__ import annotations
+
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from minigen.physics import integrators
+from .._support.settings import Count, Positive, checked
+from . import integrators
+from .quantities import Angle, AngularVelocity, Drag, Gravity, Length, Mass
 
 GRAVITY = 9.81
 """Acceleration of free fall in m/s^2."""
@@ -26,22 +30,25 @@ class Motion(NamedTuple):
     omega: np.ndarray
 
 
-def acceleration(theta, omega, length, *, mass=1.0, drag=0.0, gravity=GRAVITY):
+def acceleration(
+    theta: Any, omega: Any, length: Any, *, mass: Any = 1.0, drag: Any = 0.0, gravity: Any = GRAVITY
+) -> np.ndarray:
     """Angular acceleration in rad/s^2 at angle `theta` (rad) and angular velocity `omega` (rad/s)."""
     return -(gravity / length) * np.sin(theta) - (drag / mass) * omega
 
 
+@checked
 def simulate(
-    theta0,
-    omega0,
-    length,
+    theta0: Angle,
+    omega0: AngularVelocity,
+    length: Length,
     *,
-    mass=1.0,
-    drag=0.0,
-    gravity: float = GRAVITY,
-    steps: int = 500,
-    dt: float = 0.01,
-    method: str = "rk4",
+    mass: Mass = 1.0,
+    drag: Drag = 0.0,
+    gravity: Gravity = GRAVITY,
+    steps: Count = 500,
+    dt: Positive = 0.01,
+    method: Literal["rk4", "velocity_verlet", "euler_cromer", "euler"] = "rk4",
 ) -> Motion:
     """Trajectories of any number of pendulums from their factors.
 
@@ -71,57 +78,53 @@ def simulate(
         If a factor is not finite, a length or mass is not positive, drag or gravity is negative, the shapes do not
         broadcast, the method has no such name, or `steps` or `dt` is not positive.
     """
-    integrators.check_steps(steps, dt)
-    if method not in integrators.METHODS:
-        raise ValueError(f"there is no method {method!r}; choose one of {', '.join(integrators.METHODS)}")
-    theta0 = _checked("theta0", theta0, "rad")
-    omega0 = _checked("omega0", omega0, "rad/s")
-    length = _checked("length", length, "m", above=0)
-    mass = _checked("mass", mass, "kg", above=0)
-    drag = _checked("drag", drag, "kg/s", least=0)
-    gravity = _checked("gravity", gravity, "m/s^2", least=0)
+    factors = [np.asarray(x, float) for x in (theta0, omega0, length, mass, drag, gravity)]
     try:
-        shape = np.broadcast_shapes(*(a.shape for a in (theta0, omega0, length, mass, drag, gravity)))
+        theta0, omega0, length, mass, drag, gravity = np.broadcast_arrays(*factors)
     except ValueError:
-        shapes = ", ".join(str(a.shape) for a in (theta0, omega0, length, mass, drag))
+        shapes = ", ".join(str(a.shape) for a in factors)
         raise ValueError(
-            f"theta0, omega0, length, mass and drag have shapes {shapes}, which do not broadcast; "
-            "give each either one number or one number per pendulum"
+            f"simulate() got theta0, omega0, length, mass, drag and gravity of shapes {shapes}, which do not "
+            "broadcast; give each either one number or one number per pendulum"
         ) from None
-
     from minigen.kernels.jit import USE_NUMBA
 
-    if USE_NUMBA:
-        import minigen.kernels.pendulum as kernels
-
-        flat = [np.broadcast_to(a, shape).ravel() for a in (theta0, omega0, gravity / length, drag / mass)]
-        theta, omega = np.empty((flat[0].size, steps)), np.empty((flat[0].size, steps))
-        kernels.simulate(*flat, float(dt), kernels.METHODS.index(method), theta, omega)
-        theta, omega = theta.reshape(*shape, steps), omega.reshape(*shape, steps)
-    else:
-        theta, omega = integrators.integrate(
-            integrators.METHODS[method],
-            lambda x, v: acceleration(x, v, length, mass=mass, drag=drag, gravity=gravity),
-            np.broadcast_to(theta0, shape),
-            omega0,
-            dt=dt,
-            steps=steps,
-        )
-    return Motion(dt * np.arange(steps), theta, omega)
+    run = _simulate_compiled if USE_NUMBA else _simulate_readable
+    return Motion(dt * np.arange(steps), *run(theta0, omega0, gravity / length, drag / mass, dt, steps, method))
 
 
-def energy(theta, omega, length, *, mass=1.0, gravity: float = GRAVITY) -> np.ndarray:
+def _simulate_readable(theta0, omega0, g_over_l, damping, dt, steps, method):
+    """Angles and angular velocities, by the step rules of `minigen.physics.integrators`."""
+    rule = integrators.METHODS[method]
+    slope = lambda theta, omega: -g_over_l * np.sin(theta) - damping * omega
+    return integrators.integrate(rule, slope, theta0, omega0, dt=dt, steps=steps)
+
+
+def _simulate_compiled(theta0, omega0, g_over_l, damping, dt, steps, method):
+    """The same by a kernel."""
+    import minigen.kernels.pendulum as kernels
+
+    theta, omega = np.empty((theta0.size, steps)), np.empty((theta0.size, steps))
+    factors = [x.ravel() for x in (theta0, omega0, g_over_l, damping)]
+    kernels.simulate(*factors, float(dt), kernels.METHODS.index(method), theta, omega)
+    return theta.reshape(*theta0.shape, steps), omega.reshape(*theta0.shape, steps)
+
+
+@checked
+def energy(
+    theta: Angle, omega: AngularVelocity, length: Length, *, mass: Mass = 1.0, gravity: Gravity = GRAVITY
+) -> np.ndarray:
     """Kinetic plus potential energy in joule, zero for a pendulum at rest at the bottom.
 
     E = m L^2 omega^2 / 2 + m g L (1 - cos theta). All arguments broadcast: for `theta` and `omega` of shape
     `(n, steps)` give `length` and `mass` as numbers or with shape `(n, 1)`.
     """
-    theta, omega, length = np.asarray(theta, float), np.asarray(omega, float), np.asarray(length, float)
     # 1 - cos theta = 2 sin^2(theta/2) without losing digits at small angles.
     return mass * length**2 * omega**2 / 2 + 2 * mass * gravity * length * np.sin(theta / 2) ** 2
 
 
-def amplitude(theta0, omega0, length, *, gravity: float = GRAVITY) -> np.ndarray:
+@checked
+def amplitude(theta0: Angle, omega0: AngularVelocity, length: Length, *, gravity: Gravity = GRAVITY) -> np.ndarray:
     """Largest angle in rad that an undamped pendulum reaches, from energy conservation.
 
     With the factors of `minigen.datasets.pendulum_trajectories` it is at most 1.79 rad, so those never go over the top.
@@ -131,17 +134,17 @@ def amplitude(theta0, omega0, length, *, gravity: float = GRAVITY) -> np.ndarray
     ValueError
         If a pendulum has energy enough to go over the top: then its angle has no bound.
     """
-    theta0, omega0, length = np.asarray(theta0, float), np.asarray(omega0, float), np.asarray(length, float)
     half = np.sin(theta0 / 2) ** 2 + omega0**2 * length / (4 * gravity)  # sin^2(theta_max / 2)
     if not np.all(half < 1):
         raise ValueError(
-            f"a pendulum goes over the top and has no largest angle (sin^2(theta_max/2) would be {np.max(half):.4g}); "
+            f"amplitude() got a pendulum that goes over the top and has no largest angle (sin^2(theta_max/2) would be {np.max(half):.4g}); "
             "give a smaller theta0, omega0 or length"
         )
     return 2 * np.arcsin(np.sqrt(half))
 
 
-def exact_period(amplitude, length, *, gravity: float = GRAVITY) -> np.ndarray:
+@checked
+def exact_period(amplitude: Angle, length: Length, *, gravity: Gravity = GRAVITY) -> np.ndarray:
     """Exact period in s of an undamped pendulum: T = 2 pi sqrt(L/g) / agm(1, cos(theta_max / 2)).
 
     Parameters
@@ -158,34 +161,19 @@ def exact_period(amplitude, length, *, gravity: float = GRAVITY) -> np.ndarray:
 
     Source: Adlaj, "An eloquent formula for the perimeter of an ellipse", Notices of the AMS 59, 1094 (2012).
     """
-    amplitude = _checked("amplitude", amplitude, "rad")
-    length = _checked("length", length, "m", above=0)
     if np.any(np.abs(amplitude) >= np.pi):
         raise ValueError(
-            f"amplitude must be below pi rad in size, where the period is infinite; got {np.max(np.abs(amplitude)):.6g}"
+            f"exact_period() got amplitude={np.max(np.abs(amplitude)):.6g} rad; expected sizes below pi, where the "
+            "period is infinite"
         )
     return 2 * np.pi * np.sqrt(length / gravity) / arithmetic_geometric_mean(1.0, np.cos(amplitude / 2))
 
 
-def arithmetic_geometric_mean(a, b) -> np.ndarray:
+def arithmetic_geometric_mean(a: Any, b: Any) -> np.ndarray:
     """agm(a, b) of non-negative numbers: the common limit of repeated arithmetic and geometric means."""
     a, b = np.broadcast_arrays(np.asarray(a, float), np.asarray(b, float))
     for _ in range(64):
-        a, b = (a + b) / 2, np.sqrt(a * b)
+        a, b = a / 2 + b / 2, np.sqrt(a) * np.sqrt(b)
         if np.all(np.abs(a - b) <= 1e-15 * np.abs(a)):
             break
-    return (a + b) / 2
-
-
-def _checked(name: str, value, unit: str, *, above: float | None = None, least: float | None = None) -> np.ndarray:
-    try:
-        array = np.asarray(value, dtype=float)
-    except (TypeError, ValueError):
-        raise TypeError(f"{name} must be a number or an array of numbers in {unit}; got {value!r}") from None
-    if not np.all(np.isfinite(array)):
-        raise ValueError(f"{name} must be finite, in {unit}; it holds {array[~np.isfinite(array)].flat[0]}")
-    if above is not None and not np.all(array > above):
-        raise ValueError(f"{name} must be above {above} {unit}; its smallest value is {array.min()}")
-    if least is not None and not np.all(array >= least):
-        raise ValueError(f"{name} must be at least {least} {unit}; its smallest value is {array.min()}")
-    return array
+    return a / 2 + b / 2
