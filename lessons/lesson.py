@@ -9,12 +9,16 @@ import sys
 import time
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from minigen._support import blas, console
 from minigen._support.atomic import make_writable_folder, write_whole
 from minigen._support.interrupt import interrupt_ends_program
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 IN_NOTEBOOK = "ipykernel" in sys.modules
 
@@ -66,7 +70,7 @@ class Lesson:
 
             matplotlib.use("Agg")
 
-    def figure(self, fig, suffix: str = "") -> Path:
+    def figure(self, fig: "Figure", suffix: str = "") -> Path:
         """Save a matplotlib figure as `<out>/<lesson name><suffix>.png` and say where it is."""
         import matplotlib.pyplot as plt
 

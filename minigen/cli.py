@@ -15,7 +15,7 @@ import sys
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 from . import __version__
 from ._support import console
@@ -42,7 +42,7 @@ class _Parser(argparse.ArgumentParser):
         if message:
             (file or sys.stderr).write(message)
 
-    def error(self, message):
+    def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {' '.join(message.split())}; see {self.prog} --help\n")
 
 
@@ -52,18 +52,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with interrupt_ends_program():
             return _run(arguments)
-    except KeyboardInterrupt:
-        console.say("minigen: interrupted")
-        return 130
-    except BrokenPipeError:  # the reader has gone, as in `minigen lessons | head -1`
-        console.give_up_output()
-        return 1
-    except OSError as error:
-        if not console.is_about_writing(error):
+    except (KeyboardInterrupt, Exception) as error:
+        code = console.explained_end(error)
+        if code is None:
             raise
-        console.say(console.cannot_write(error))
-        console.give_up_output()
-        return 1
+        return code
 
 
 def _run(arguments: Sequence[str] | None) -> int:

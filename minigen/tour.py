@@ -14,7 +14,7 @@ import textwrap
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from tqdm import tqdm
@@ -25,6 +25,8 @@ from ._support.atomic import make_writable_folder, write_whole
 from ._support.interrupt import interrupt_ends_program
 from .datasets import PendulumTrajectories
 from .physics import pendulum
+
+Rng = np.random.Generator
 
 VIEW = 100  # points of a trajectory, over 5 s
 NOISE = 0.1  # growth of the observation noise's SD in rad/s
@@ -88,42 +90,44 @@ class Result(NamedTuple):
     seconds: float
 
 
-def truth(data, rng, quick, progress) -> Samples:
+def truth(data: Data, rng: Rng, quick: bool, progress: bool | None) -> Samples:
     """Held-out pendulums without noise: what a perfect generator would score."""
     return Samples(data.held_out.clean)
 
 
-def observations(data, rng, quick, progress) -> Samples:
+def observations(data: Data, rng: Rng, quick: bool, progress: bool | None) -> Samples:
     """Held-out pendulums as they were observed."""
     return Samples(data.held_out.theta)
 
 
-def physicist(data, rng, quick, progress) -> Samples:
+def physicist(data: Data, rng: Rng, quick: bool, progress: bool | None) -> Samples:
     """The equation of motion, with factors drawn from their known distributions."""
     return Samples(_draw(len(data.held_out), rng, noise=False).clean, NOISE * data.train.t)
 
 
-def regressor(data, rng, quick, progress) -> Samples:
+def regressor(data: Data, rng: Rng, quick: bool, progress: bool | None) -> Samples:
     """A network from (t, theta0, omega0, g/L) to theta, asked along t for factors drawn anew."""
     return _regress("point", data, rng, quick, progress)
 
 
-def probabilistic_regressor(data, rng, quick, progress) -> Samples:
+def probabilistic_regressor(data: Data, rng: Rng, quick: bool, progress: bool | None) -> Samples:
     """The same with a Gaussian head, which learns the noise beside the motion. Judged by its mean."""
     return _regress("gaussian", data, rng, quick, progress)
 
 
-def clipped_wgan(data, rng, quick, progress) -> Samples:
+def clipped_wgan(data: Data, rng: Rng, quick: bool, progress: bool | None) -> Samples:
     """A GAN whose critic is held flat: all its parameters within 0.001, steps by RMSprop (Arjovsky et al., 2017)."""
     return _play(CLIPPED, 300 if quick else 2000, data, rng, progress)
 
 
-def gan(data, rng, quick, progress, steps: int = 12_000) -> Samples:
+def gan(data: Data, rng: Rng, quick: bool, progress: bool | None, steps: int = 12_000) -> Samples:
     """A network that learns from a critic to draw what nobody can tell from the data, so with their noise."""
     return _play(PENALISED, 1500 if quick else steps, data, rng, progress)
 
 
-def learn_energy_gan(data, rng, quick, progress, steps: int = 12_000, latent: int = 128):
+def learn_energy_gan(
+    data: Data, rng: Rng, quick: bool, progress: bool | None, steps: int = 12_000, latent: int = 128
+) -> Any:
     """A generator, its critic as an energy, and a network that sees its entropy (Kumar et al., 2019)."""
     from .models import EnergyGAN
 
@@ -131,12 +135,12 @@ def learn_energy_gan(data, rng, quick, progress, steps: int = 12_000, latent: in
     return model.fit(data.train.theta, rng=rng, progress=progress)
 
 
-def energy_gan(data, rng, quick, progress, model) -> Samples:
+def energy_gan(data: Data, rng: Rng, quick: bool, progress: bool | None, model: Any) -> Samples:
     """A GAN whose critic is an energy, and whose generator is paid for entropy. It draws the noise, too."""
     return Samples(model.sample(len(data.held_out), rng))
 
 
-def energy_gan_mala(data, rng, quick, progress, model) -> Samples:
+def energy_gan_mala(data: Data, rng: Rng, quick: bool, progress: bool | None, model: Any) -> Samples:
     """The same, from latents that have walked towards low energy: a chain with density N(z) exp(-U(G(z)) / T).
 
     The penalty sets the scale of the energy, and so T has to be found: from training data, by likelihood.
@@ -147,7 +151,7 @@ def energy_gan_mala(data, rng, quick, progress, model) -> Samples:
     return Samples(model.generate(Z))
 
 
-def vae(data, rng, quick, progress, beta: float = 1.0) -> Samples:
+def vae(data: Data, rng: Rng, quick: bool, progress: bool | None, beta: float = 1.0) -> Samples:
     """A network that is shown nothing but noisy trajectories. Judged by the mean of its decoder."""
     from .models import VAE
 
@@ -156,12 +160,12 @@ def vae(data, rng, quick, progress, beta: float = 1.0) -> Samples:
     return Samples(model.sample(len(data.held_out), rng), model.decoder_sd_)
 
 
-def vae_beta_10(data, rng, quick, progress) -> Samples:
+def vae_beta_10(data: Data, rng: Rng, quick: bool, progress: bool | None) -> Samples:
     """The same, pressed to say what it must in as few nats as it can (Higgins et al., 2017)."""
     return vae(data, rng, quick, progress, beta=10.0)
 
 
-def shuffled(data, rng, quick, progress) -> Samples:
+def shuffled(data: Data, rng: Rng, quick: bool, progress: bool | None) -> Samples:
     """Each moment's angles shuffled over the pendulums: every distribution in time is right, and no motion."""
     return Samples(metrics.shuffled_control(data.train.clean, rng)[: len(data.held_out)])
 

@@ -173,10 +173,11 @@ def test_lesson_decides_the_exit_code(lessons, capsys, tmp_path, monkeypatch):
     lessons("01_fails.py", "import sys\nsys.exit('2 claim(s) failed')\n")
     lessons("02_code.py", "import sys\nsys.exit(3)\n")
     lessons("03_stopped.py", "raise KeyboardInterrupt\n")
+    lessons("04_wrapped.py", "raise RuntimeError('inside a class') from KeyboardInterrupt()\n")
     assert run("lesson", "1") == "2 claim(s) failed"  # what Python prints before it ends with code 1
     assert run("lesson", "2") == 3
-    assert run("lesson", "3") == 130
-    assert capsys.readouterr().err == "minigen: interrupted\n"
+    assert run("lesson", "3") == run("lesson", "4") == 130
+    assert capsys.readouterr().err == "minigen: interrupted\n" * 2
 
 
 @pytest.mark.skipif(os.name != "posix", reason="sends a signal")

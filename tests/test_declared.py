@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import minigen
-from minigen import distributions, models
+from minigen import datasets, distributions, models
 from minigen._support.settings import ArrayKind, Kind
 from minigen.distributions import Normal
 
@@ -83,6 +83,7 @@ EXAMPLES = {
     "draws": np.arange(12.0).reshape(2, 6),
     "base": distributions.Normal(np.zeros(2), 3.0),
     "bounds": [(-3.0, 3.0)],
+    "data": datasets.pendulum_trajectories(5, np.random.default_rng(0), steps=4),
 }
 
 THINGS = declared_things()

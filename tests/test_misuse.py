@@ -529,7 +529,13 @@ PHYSICS = [
     row("a range upside down", lambda w: trajectories(w, mass=(2, 1)), ValueError, "mass", "(2, 1)", "(low, high)"),
     row("a view that does not divide", lambda w: trajectories(w, view=99), ValueError, "99", "500", "divisor"),
     row("a later view that does not divide", lambda w: TRAJECTORIES.view(7), ValueError, "7", "divisor of 20"),
-    row("a split of rows", lambda w: datasets.train_test_split(X, w.rng), TypeError, "data=array", "PendulumTrajectories"),
+    row(
+        "a split of rows",
+        lambda w: datasets.train_test_split(X, w.rng),
+        TypeError,
+        "data=array",
+        "PendulumTrajectories",
+    ),
     row(
         "all for the test",
         lambda w: datasets.train_test_split(TRAJECTORIES, w.rng, test=1.0),

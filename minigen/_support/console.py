@@ -41,22 +41,39 @@ def give_up_output() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+def explained_end(error: BaseException) -> int | None:
+    """The exit code of a program that ends by this error, after one line that says why; None if it needs more words."""
+    if _is_interrupt(error):
+        say("minigen: interrupted")
+        return 130
+    if isinstance(error, BrokenPipeError):  # the reader has gone, as in `minigen lessons | head -1`
+        give_up_output()
+        return 1
+    if is_about_writing(error):
+        say(cannot_write(error))
+        give_up_output()
+        return 1
+    return None
+
+
+def _is_interrupt(error: BaseException | None) -> bool:
+    """Whether Ctrl-C was pressed, also where Python made another error of it."""
+    return isinstance(error, KeyboardInterrupt) or (error is not None and _is_interrupt(error.__cause__))
+
+
 def explain_ends_of_scripts() -> None:
     """From now on Ctrl-C and a full disk end the running script with one line and exit code 130 or 1."""
     usual = sys.excepthook
 
     def hook(kind, error, trace):
-        if not (isinstance(error, (KeyboardInterrupt, BrokenPipeError)) or is_about_writing(error)):
+        code = explained_end(error)
+        if code is None:
             usual(kind, error, trace)
             return
-        if isinstance(error, KeyboardInterrupt):
-            say("minigen: interrupted")
-        elif is_about_writing(error):
-            say(cannot_write(error))
         try:
             sys.stdout.flush()
         except (OSError, ValueError):
             give_up_output()
-        os._exit(130 if isinstance(error, KeyboardInterrupt) else 1)
+        os._exit(code)
 
     sys.excepthook = hook

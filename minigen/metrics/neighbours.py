@@ -6,6 +6,8 @@ larger than the distance, wrong. So wherever its error could matter the differen
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from .._support.arrays import as_floats, as_matrix
@@ -95,7 +97,7 @@ def _nearest(samples: np.ndarray, among: np.ndarray, k: int, squared: Products) 
 
 
 @checked
-def nearest_distances(samples, training: Rows) -> np.ndarray:
+def nearest_distances(samples: Any, training: Rows) -> np.ndarray:
     """Euclidean distance of each sample to the training sample nearest to it.
 
     Parameters

@@ -41,7 +41,8 @@ def nearest_pendulums(observed: np.ndarray, t: np.ndarray, free: int) -> tuple[n
 
     hard = np.flatnonzero(apart)
     _keep_better(factors, rms, hard, *_improved(second[hard], observed[hard], t))
-    followed = np.abs(np.diff(observed[hard], axis=1)).max(axis=1) < np.pi  # by less than half a turn from point to point
+    # A growing part can be followed only by less than half a turn from point to point.
+    followed = np.abs(np.diff(observed[hard], axis=1)).max(axis=1) < np.pi
     hard = hard[followed & (rms[hard] > ROUGH * roughness(observed[hard], t))]
     _keep_better(factors, rms, hard, *_improved(integral[hard], observed[hard], t, growing=True))
 
@@ -172,7 +173,9 @@ def _parts(t: np.ndarray, step: float) -> np.ndarray:
     return np.unique(np.linspace(0, t.size, count + 1).astype(int)[1:-1].clip(min(8, t.size)))
 
 
-def levenberg_marquardt(start, observed, t, step: float, iterations: int = MAX_ITERATIONS) -> tuple[np.ndarray, np.ndarray]:
+def levenberg_marquardt(
+    start: np.ndarray, observed: np.ndarray, t: np.ndarray, step: float, iterations: int = MAX_ITERATIONS
+) -> tuple[np.ndarray, np.ndarray]:
     """Factors (n, free) improved from a start, and their sums of squared residuals (n,).
 
     g/L is sought between 0 and 1 / step^2, and c/m between 0 and 1 / step, where `step` is the integrator's longest.

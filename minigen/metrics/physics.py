@@ -64,7 +64,7 @@ def physics_residual(trajectories: Any, t: Any, *, drag: bool = False) -> Physic
     free = 4 if drag else 3
     if t.shape != observed.shape[1:]:
         raise ValueError(
-            f"physics_residual() got t of shape {t.shape}; expected one time for each of the {observed.shape[1]} points "
+            f"physics_residual() got t of shape {t.shape}; expected a time for each of the {observed.shape[1]} points "
             "of a trajectory"
         )
     if t.size <= free:

@@ -136,8 +136,8 @@ def integrate(
     shape = np.shape(acceleration(position, velocity))
     if shape != position.shape:
         raise ValueError(
-            f"integrate() got an acceleration of shape {shape} for position and velocity of shape {position.shape}; give "
-            "one starting point for each set of constants inside the acceleration"
+            f"integrate() got an acceleration of shape {shape} for position and velocity of shape {position.shape}; "
+            "give one starting point for each set of constants inside the acceleration"
         )
     positions = np.empty((steps, *position.shape))
     velocities = np.empty((steps, *position.shape))

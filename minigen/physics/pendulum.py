@@ -16,7 +16,7 @@ import numpy as np
 
 from .._support.settings import Count, Positive, checked
 from . import integrators
-from .quantities import Angle, AngularVelocity, Drag, Gravity, Length, Mass
+from .quantities import Angle, AngularVelocity, Drag, Gravity, Length, Mass, together
 
 GRAVITY = 9.81
 """Acceleration of free fall in m/s^2."""
@@ -78,15 +78,9 @@ def simulate(
         If a factor is not finite, a length or mass is not positive, drag or gravity is negative, the shapes do not
         broadcast, the method has no such name, or `steps` or `dt` is not positive.
     """
-    factors = [np.asarray(x, float) for x in (theta0, omega0, length, mass, drag, gravity)]
-    try:
-        theta0, omega0, length, mass, drag, gravity = np.broadcast_arrays(*factors)
-    except ValueError:
-        shapes = ", ".join(str(a.shape) for a in factors)
-        raise ValueError(
-            f"simulate() got theta0, omega0, length, mass, drag and gravity of shapes {shapes}, which do not "
-            "broadcast; give each either one number or one number per pendulum"
-        ) from None
+    theta0, omega0, length, mass, drag, gravity = together(
+        "simulate()", theta0=theta0, omega0=omega0, length=length, mass=mass, drag=drag, gravity=gravity
+    )
     from minigen.kernels.jit import USE_NUMBA
 
     run = _simulate_compiled if USE_NUMBA else _simulate_readable
@@ -119,6 +113,9 @@ def energy(
     E = m L^2 omega^2 / 2 + m g L (1 - cos theta). All arguments broadcast: for `theta` and `omega` of shape
     `(n, steps)` give `length` and `mass` as numbers or with shape `(n, 1)`.
     """
+    theta, omega, length, mass, gravity = together(
+        "energy()", theta=theta, omega=omega, length=length, mass=mass, gravity=gravity
+    )
     # 1 - cos theta = 2 sin^2(theta/2) without losing digits at small angles.
     return mass * length**2 * omega**2 / 2 + 2 * mass * gravity * length * np.sin(theta / 2) ** 2
 
@@ -134,10 +131,14 @@ def amplitude(theta0: Angle, omega0: AngularVelocity, length: Length, *, gravity
     ValueError
         If a pendulum has energy enough to go over the top: then its angle has no bound.
     """
+    theta0, omega0, length, gravity = together(
+        "amplitude()", theta0=theta0, omega0=omega0, length=length, gravity=gravity
+    )
     half = np.sin(theta0 / 2) ** 2 + omega0**2 * length / (4 * gravity)  # sin^2(theta_max / 2)
     if not np.all(half < 1):
         raise ValueError(
-            f"amplitude() got a pendulum that goes over the top and has no largest angle (sin^2(theta_max/2) would be {np.max(half):.4g}); "
+            "amplitude() got a pendulum that goes over the top and has no largest angle "
+            f"(sin^2(theta_max/2) would be {np.max(half):.4g}); "
             "give a smaller theta0, omega0 or length"
         )
     return 2 * np.arcsin(np.sqrt(half))
@@ -161,6 +162,7 @@ def exact_period(amplitude: Angle, length: Length, *, gravity: Gravity = GRAVITY
 
     Source: Adlaj, "An eloquent formula for the perimeter of an ellipse", Notices of the AMS 59, 1094 (2012).
     """
+    amplitude, length, gravity = together("exact_period()", amplitude=amplitude, length=length, gravity=gravity)
     if np.any(np.abs(amplitude) >= np.pi):
         raise ValueError(
             f"exact_period() got amplitude={np.max(np.abs(amplitude)):.6g} rad; expected sizes below pi, where the "

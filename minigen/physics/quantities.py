@@ -11,7 +11,7 @@ from .._support.settings import ArrayKind
 
 
 def as_quantity(
-    value, name: str, caller: str, unit: str = "", above: float | None = None, least: float | None = None
+    value: Any, name: str, caller: str, unit: str = "", above: float | None = None, least: float | None = None
 ) -> np.ndarray:
     """A number or an array of numbers as float64; raises unless all are finite and within the bounds."""
     array = as_floats(value, name, caller)
@@ -26,7 +26,7 @@ def as_quantity(
     return array
 
 
-def quantity(unit: str, above: float | None = None, least: float | None = None):
+def quantity(unit: str, above: float | None = None, least: float | None = None) -> Any:
     """The hint of an argument that holds a quantity in this unit."""
     return Annotated[Any, ArrayKind(lambda value, name, caller: as_quantity(value, name, caller, unit, above, least))]
 
@@ -37,3 +37,15 @@ Length = quantity("m", above=0)
 Mass = quantity("kg", above=0)
 Drag = quantity("kg/s", least=0)
 Gravity = quantity("m/s^2", least=0)
+
+
+def together(caller: str, **quantities) -> list[np.ndarray]:
+    """Quantities, given by their names, broadcast to one shape; ValueError where that cannot be."""
+    try:
+        return list(np.broadcast_arrays(*(np.asarray(x, float) for x in quantities.values())))
+    except ValueError:
+        names, shapes = ", ".join(quantities), ", ".join(str(np.shape(x)) for x in quantities.values())
+        raise ValueError(
+            f"{caller} got {names} of shapes {shapes}, which do not broadcast; give each either one number or one "
+            "number per pendulum"
+        ) from None

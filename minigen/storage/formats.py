@@ -142,7 +142,7 @@ def _has_good_generators(groups: list) -> bool:
     )
 
 
-def is_step(value) -> bool:
+def is_step(value: object) -> bool:
     """Whether a value can be a number of steps."""
     return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and 0 <= value < 2**63
 

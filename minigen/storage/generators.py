@@ -7,6 +7,7 @@ it was saved must share one when it is loaded.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -42,7 +43,7 @@ def to_record(module: Module | None, rng: np.random.Generator | None) -> list[di
     return list(groups.values())
 
 
-def to_json(state):
+def to_json(state: Any) -> Any:
     """A state as dictionaries, lists, whole numbers and text."""
     if isinstance(state, dict):
         return {name: to_json(value) for name, value in state.items()}
@@ -51,7 +52,9 @@ def to_json(state):
     return state if isinstance(state, str) else int(state)
 
 
-def matched(groups: list[dict], module, rng) -> list[tuple[np.random.BitGenerator, dict]]:
+def matched(
+    groups: list[dict], module: Module | None, rng: np.random.Generator | None
+) -> list[tuple[np.random.BitGenerator, dict]]:
     """Pairs of a bit generator and the state it gets; ValueError unless they draw and share as they did then."""
     own = named_generators(module, rng)
     saved = [user for group in groups for user in group["users"]]
@@ -86,7 +89,7 @@ def _shared_otherwise(users: list[str]) -> ValueError:
     )
 
 
-def restored(given, template: dict, user: str) -> dict:
+def restored(given: dict, template: dict, user: str) -> dict:
     """A saved state in the form of a bit generator's own; ValueError for another kind and for values out of range."""
     kind, saved_kind = template["bit_generator"], given.get("bit_generator")
     if kind != saved_kind:

@@ -55,7 +55,7 @@ def test_misuse_of_the_neighbours_is_named():
     a = np.ones((3, 2))
     with pytest.raises(ValueError, match=r"samples of shape \(3, 2\) and training of shape \(3, 4\)"):
         metrics.nearest_distances(a, np.ones((3, 4)))
-    with pytest.raises(ValueError, match="6 value.* NaN or infinite in training"):
+    with pytest.raises(ValueError, match=r"6 value.* NaN or infinite in training"):
         metrics.nearest_distances(a, np.full((3, 2), np.nan))
     with pytest.raises(ValueError, match="k=4 and 3 rows to look among"):
         metrics.nearest_neighbours(a, a, 4)
