@@ -16,13 +16,13 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from . import storage
 from ._support.arrays import as_numbers, check_finite
 from ._support.interrupt import interrupt_flag
 from ._support.settings import Count, Positive, Rng, checked
 from .compile import compile as compiled
 from .nn.module import Module
 from .optim import Adam, Optimizer, WeightAverage, clip_grad_norm
+from .storage.training_state import TrainingState
 from .tape import Tensor, no_grad
 from .watching import live_check
 
@@ -367,7 +367,7 @@ def run(
         raise ValueError("fit() got resume=True without a checkpoint; give the file to continue from as checkpoint=...")
     history = History() if history is None else history
     module, batches = parts["module"], Minibatches(len(data[0]), batch_size, rng)
-    state = _State(parts, batches, history, checkpoint, checkpoint_every)
+    state = TrainingState(parts, batches, history, checkpoint, checkpoint_every)
     done = state.restore(steps) if resume else 0
     watch = _Validation(validate, validate_every, patience, state)
     compute = compiled(step, strict=False) if compile else step
@@ -420,7 +420,7 @@ def _noted(note: Callable, batch: Sequence[np.ndarray], module: Module) -> dict[
 class _Validation:
     """When to look at the validation loss, and when patience ends."""
 
-    def __init__(self, validate: Callable | None, every: int, patience: int | None, state: _State):
+    def __init__(self, validate: Callable | None, every: int, patience: int | None, state: TrainingState):
         self.validate, self.every, self.patience, self.state = validate, every, patience, state
         self._see_patience()
 
@@ -452,101 +452,6 @@ class _Validation:
         history = self.state.history
         if self.patience is not None and history.validations_since_best() >= self.patience:
             history.stopped = "patience"
-
-
-SLOTS = ("module", "optimizer", "average")  # for which a checkpoint has a place of its own
-
-
-class _State:
-    """All that a training is at a step, and the file that holds it. `best` is the module when validation was best."""
-
-    def __init__(self, parts: Mapping, batches: Minibatches, history: History, path, every: int):
-        self.module, self.batches, self.history = parts["module"], batches, history
-        self.path, self.every, self.best = path, every, None
-        self.slots = {name: parts[name] for name in SLOTS if parts.get(name) is not None}
-        self.others = {name: part for name, part in parts.items() if name not in SLOTS}
-
-    def after(self, step: int, is_last: bool) -> None:
-        """Write the file if it is time."""
-        if self.path is not None and (is_last or step % self.every == 0):
-            extra = {**self._progress(), **self._arrays()}
-            storage.save(self.path, **self.slots, rng=self.batches.rng, step=step, extra=extra)
-
-    def _progress(self) -> dict:
-        history = self.history
-        return {
-            "order": self.batches.order,
-            "position": self.batches.position,
-            "step": np.array(history.step, np.int64),
-            "validation": np.array(history.validation, np.float64).reshape(-1, 2),
-            "best_step": history.best_step,
-            "seconds": history.seconds,
-            **{f"losses.{name}": np.array(values, np.float64) for name, values in history.losses.items()},
-            **{f"best.{name}": array for name, array in (self.best or {}).items()},
-        }
-
-    def _arrays(self) -> dict[str, np.ndarray]:
-        """The live arrays of the other parts, and copies of those of optimisers."""
-        found = {}
-        for name, part in self.others.items():
-            state = {"": part} if isinstance(part, np.ndarray) else part.state_dict()
-            found |= {f"parts.{name}.{key}": array for key, array in state.items()}
-        return found
-
-    def restore(self, steps: int) -> int:
-        """Put all back as it was at the step of the file, which it gives. What does not fit changes nothing."""
-        found = storage.load(self.path)
-        if found.step is None or self._progress().keys() - {"best_step"} > found.extra.keys():
-            raise storage.CheckpointError(
-                f"{self.path} holds no training to resume; give a file that fit(checkpoint=...) wrote"
-            )
-        if found.step > steps:
-            raise ValueError(
-                f"fit() got steps={steps}, but {self.path} has {found.step} steps behind it; steps counts from the "
-                "beginning"
-            )
-        order, best = np.asarray(found.extra["order"]), _below("best.", found.extra)
-        if len(order) != self.batches.n:
-            raise storage.CheckpointError(
-                f"{self.path} was written while training on {len(order)} rows, fit() got {self.batches.n}; give the "
-                "same data"
-            )
-        fits = (
-            np.array_equal(np.sort(order), np.arange(self.batches.n))
-            and (not best or _shapes(best) == _shapes(self.module.state_dict()))
-            and _shapes(_below("parts.", found.extra)) == _shapes(_below("parts.", self._arrays()))
-        )
-        if not fits:
-            raise storage.CheckpointError(
-                f"{self.path} does not fit this training; build all as it was when it was written"
-            )
-        storage.load(self.path, **self.slots, rng=self.batches.rng)
-        for name, part in self.others.items():
-            saved = _below(f"parts.{name}.", found.extra)
-            if isinstance(part, np.ndarray):
-                part[...] = saved[""]
-            else:
-                part.load_state_dict(saved)
-        self.batches.order, self.batches.position = order.astype(np.int64), int(found.extra["position"])
-        self.best = best or None
-        self._restore_history(found.extra)
-        return found.step
-
-    def _restore_history(self, extra: Mapping) -> None:
-        history = self.history
-        history.step = [int(step) for step in extra["step"]]
-        history.losses = {name: [float(x) for x in values] for name, values in _below("losses.", extra).items()}
-        history.validation = [(int(step), float(value)) for step, value in extra["validation"]]
-        history.best_step, history.seconds = extra["best_step"], float(extra["seconds"])
-
-
-def _below(prefix: str, extra: Mapping) -> dict:
-    """What stands under names with this prefix, by the rest of the name."""
-    return {name.removeprefix(prefix): value for name, value in extra.items() if name.startswith(prefix)}
-
-
-def _shapes(arrays: Mapping) -> dict[str, tuple]:
-    return {name: np.shape(array) for name, array in arrays.items()}
 
 
 class Progress:

@@ -17,7 +17,7 @@ from .._support.settings import Column, Rows, checked
 from ..tape import Tensor, grad, tensor
 from .gan_losses import input_gradient
 
-Points = "np.ndarray | Tensor"  # what computes on raw arrays and on the tape alike
+Points = np.ndarray | Tensor
 
 
 @checked

@@ -13,8 +13,10 @@ from typing import NamedTuple
 import numpy as np
 
 from .. import ops
-from .._support.arguments import check_rng
+from .._support.settings import Rng, checked
 from ..tape import Tensor, grad
+
+Examples = np.ndarray | Tensor
 
 
 class Loss(NamedTuple):
@@ -74,7 +76,8 @@ def input_gradient(values: Tensor, x: Tensor) -> Tensor:
     return grad(ops.sum(values), x, create_graph=True)
 
 
-def interpolates(real, fake, rng: np.random.Generator):
+@checked
+def interpolates(real: Examples, fake: Examples, rng: Rng) -> np.ndarray:
     """Points between real and fake examples, (n, d) each, at a uniform place of its own for each pair: (n, d).
 
     Gulrajani et al. (2017), algorithm 1: u x + (1 - u) x~.
@@ -84,11 +87,11 @@ def interpolates(real, fake, rng: np.random.Generator):
             f"interpolates() got shapes {np.shape(real)} and {np.shape(fake)}; expected as many real examples as fake "
             "ones, (n, d) each"
         )
-    u = ops.uniform(check_rng(rng, "interpolates()"), (real.shape[0], 1), real.dtype)
+    u = ops.uniform(rng, (real.shape[0], 1), real.dtype)
     return real * u + fake * (1.0 - u)
 
 
-def unit_norm_penalty(gradient, one_sided: bool = False):
+def unit_norm_penalty(gradient: Examples, one_sided: bool = False) -> Tensor:
     """Mean of (|g| - 1)^2 over the examples, |g| the norm of each row of (n, d); one-sided: only where |g| > 1.
 
     Gulrajani et al. (2017), eq. 3. Where a gradient is zero, the derivative of its norm is taken to be zero.
@@ -97,7 +100,7 @@ def unit_norm_penalty(gradient, one_sided: bool = False):
     return ops.mean(ops.square(ops.relu(excess) if one_sided else excess))
 
 
-def zero_centred_penalty(gradient):
+def zero_centred_penalty(gradient: Examples) -> Tensor:
     """Mean of |g|^2 / 2 over the examples, rows of (n, d): R1 at real examples, R2 at fakes.
 
     Mescheder et al. (2018), "Which training methods for GANs do actually converge?", eq. 9 and 10.
@@ -105,7 +108,7 @@ def zero_centred_penalty(gradient):
     return ops.mean(ops.sum(ops.square(gradient), axis=1)) * 0.5
 
 
-def packed(x, m: int):
+def packed(x: Examples, m: int) -> Examples:
     """m consecutive examples side by side as one: (n, d) -> (n / m, m d).
 
     Lin et al. (2018), "PacGAN". Raises ValueError if m does not divide n.

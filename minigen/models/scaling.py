@@ -6,8 +6,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .._support.arrays import as_matrix as rows  # noqa: F401
-
 CONSTANT = 1e-12  # an SD of so little of the largest value is rounding: the mean of equal numbers is off by it
 
 

@@ -31,7 +31,7 @@ from ..training import Callback, History, fit
 from .decoder_noise import BernoulliDecoder, GaussianDecoder
 from .networks import ActivationName
 from .posterior import POSTERIORS, Diagonal, Full
-from .scaling import Scale, overall, rows
+from .scaling import Scale, overall
 
 
 class Autoencoder(nn.Module):
@@ -277,9 +277,6 @@ class VAE(Fitted):
         if self.network_.log_sd is None:
             return np.full(d, float(self.decoder_sd))
         return np.exp(self.network_.log_sd.data) * self.scale_.sd
-
-    def _unit(self, X, caller):
-        return self._to_unit(rows(X, "X", caller, len(self.scale_.mean)))
 
     def _to_unit(self, X: np.ndarray) -> np.ndarray:
         self._check_range(X)

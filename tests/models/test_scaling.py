@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from minigen import tensor
-from minigen.models.scaling import Scale, overall, per_feature, rows
+from minigen._support.arrays import as_matrix
+from minigen.models.scaling import Scale, overall, per_feature
 
 
 def data():
@@ -61,13 +62,13 @@ def test_a_scale_may_hold_numbers():
     "x", [[[1, 2], [3, 4]], np.ones((2, 2), np.float32), np.ones((2, 2), bool), tensor([[1.0, 2.0]])]
 )
 def test_rows_are_float64(x):
-    found = rows(x, "X", "here")
+    found = as_matrix(x, "X", "here")
     assert found.dtype == np.float64 and found.ndim == 2
     np.testing.assert_array_equal(found, np.asarray(x.data if hasattr(x, "node") else x))
 
 
 def test_a_column_may_be_given_flat():
-    np.testing.assert_array_equal(rows([1, 2, 3], "Y", "here", 1, column=True), [[1], [2], [3]])
+    np.testing.assert_array_equal(as_matrix([1, 2, 3], "Y", "here", 1, column=True), [[1], [2], [3]])
 
 
 @pytest.mark.parametrize(
@@ -85,4 +86,4 @@ def test_a_column_may_be_given_flat():
 )
 def test_what_is_no_table_of_rows(x, width, error, message):
     with pytest.raises(error, match=message):
-        rows(x, "X", "here", width)
+        as_matrix(x, "X", "here", width)
