@@ -365,14 +365,14 @@ def _parts(node: Node, g, needed, create_graph: bool, by) -> Sequence:
         args = by.all_shown(args)
     if by is None:
         return _by_rules(op, wants, g, y, args, static)
-    parts = list(by.rules(_by_rules, op, wants, g, y, args, static))
+    parts = by.rules(_by_rules, op, wants, g, y, args, static)
     by.all_contributed(node, parts)
     return parts
 
 
 def _by_rules(op, wants: list, g, y, args: Sequence, static: dict) -> Sequence:
     if op.joint is not None:
-        return op.joint(wants, g, y, *args, **static)
+        return list(op.joint(wants, g, y, *args, **static))  # it may be a generator, and shall be done here
     if True in wants[len(op.rules) :]:
         raise explain.no_rule(op.__name__, wants.index(True, len(op.rules)))
     return [rule(g, y, *args, **static) if want and rule else None for rule, want in zip(op.rules, wants)]

@@ -9,7 +9,7 @@ import pytest
 
 import minigen
 from minigen import nn, ops, samplers
-from minigen.compile import compare
+from minigen.compile.compare import difference
 from minigen.samplers import State, Tempering, from_energy, hmc, mala, random_walk, sample, ula
 
 KERNELS = {
@@ -304,9 +304,9 @@ def test_positions_of_another_dtype_than_the_weights(name):
 def test_equal_infinities_are_no_wrong_replay():
     # A compiled density is compared with itself now and then, up to rounding; where it is infinite, too.
     a = np.array([1.0, -np.inf, np.nan, np.inf])
-    assert compare._apart(a, a + np.array([1e-9, 0.0, 0.0, 0.0]), exact=False) == ""
+    assert difference(a, a + np.array([1e-9, 0.0, 0.0, 0.0]), exact=False) == ""
     for wrong in ([1.0, np.inf, np.nan, np.inf], [1.0, 5.0, np.nan, np.inf], [1.0, -np.inf, 0.0, np.inf]):
-        assert compare._apart(a, np.array(wrong), exact=False) != ""
+        assert difference(a, np.array(wrong), exact=False) != ""
 
 
 @every_kernel
