@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Sequence
 from dataclasses import KW_ONLY
@@ -234,9 +233,7 @@ class GAN(Fitted):
         # In the callback of the first step there is an average, in that of none before.
         if self.average_ is None or self.average_.average is None:
             return self.generator_
-        generator = copy.deepcopy(self.generator_)
-        generator.flat().data = self.average_.average
-        return generator
+        return self.average_.network()
 
     def _game(self, rng: np.random.Generator) -> Game:
         return Game(self, rng)
