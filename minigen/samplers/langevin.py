@@ -112,7 +112,10 @@ def mala_log_ratio(
     row_dot: Callable = kernels.row_dot,
 ) -> np.ndarray:
     """log of p(y)^(1/T) q(x | y) / (p(x)^(1/T) q(y | x)), (chains,): the step from x to y is accepted with it or 1."""
-    return (y.log_prob - x.log_prob) / temperature + log_proposal_ratio(x, y, step_size, temperature, scale, row_dot)
+    higher = y.log_prob - x.log_prob
+    if temperature != 1:
+        higher = higher / temperature
+    return higher + log_proposal_ratio(x, y, step_size, temperature, scale, row_dot)
 
 
 def log_proposal_ratio(
@@ -147,7 +150,8 @@ def truncated_mala(
     Roberts and Tweedie (1996), section 1.4.2: the truncated algorithm, MALTA.
     """
     step_size = shown(np.asarray(step_size))
-    longest = ops.sqrt(2.0 * position.shape[1] / step_size)  # of a gradient: its drift is then sqrt(2 h d)
+    # Of a gradient, whose drift is then sqrt(2 h d); in a unit in which float32 can hold its square.
+    longest = ops.sqrt(2.0 * position.shape[1] / step_size) * SMALL
     spread = ops.sqrt(step_size * 2.0)
     x, shares = _truncated_state(log_prob, position, longest), []
     for _ in range(steps):
@@ -168,14 +172,14 @@ def truncated_mala(
 
 
 def _truncated_state(log_prob: Callable, position: np.ndarray, longest: np.ndarray) -> State:
-    """The state at these positions, with each row of the gradient cut to a norm of `longest`."""
+    """The state at these positions, with each row of the gradient cut to a norm of `longest / SMALL`."""
     point = tensor(position, requires_grad=True)
     values = log_prob(point)
     values = values if values.ndim == 1 else ops.reshape(values, (-1,))
     gradient = grad(ops.sum(values), point).data
     small = gradient * SMALL
     norm = ops.sqrt(_recorded_row_dot(small, small, keepdims=True))
-    return State(position, values.data, gradient * ops.minimum(longest * SMALL / ops.maximum(norm, 1e-30), 1.0))
+    return State(position, values.data, gradient * (longest / ops.maximum(norm, longest)))
 
 
 def _recorded_row_dot(a: np.ndarray, b: np.ndarray, keepdims: bool = False) -> np.ndarray:
