@@ -18,7 +18,7 @@ setup(
     # The lessons travel with the package, so that `minigen lesson 4` works wherever it was installed.
     packages=[*find_packages(include=["minigen", "minigen.*"]), "minigen.lessons"],
     package_dir={"minigen.lessons": "lessons"},
-    package_data={"minigen.lessons": ["*.py"]},
+    package_data={"minigen": ["py.typed"], "minigen.lessons": ["*.py"]},
     install_requires=["numpy>=2.0", "numba>=0.61", "matplotlib>=3.8", "tqdm>=4.60"],
     extras_require={
         "test": [

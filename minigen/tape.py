@@ -22,6 +22,7 @@ import numpy as np
 
 from ._support import explain
 from .dtypes import LISTED, OPERATIONS, PLAIN, as_array, operands, settled, settled_result
+from .operators import Operators
 from .watching import add_to, constant, refuse, shown, watcher
 
 _ids = count()
@@ -44,11 +45,11 @@ class Node:
         self.id = next(_ids)
 
 
-class Tensor:
+class Tensor(Operators):
     """A NumPy array that remembers how it was computed. Make one with `minigen.tensor`.
 
     `data` is the raw array. `node` is its place on the tape, None for a constant. Operators, methods and NumPy's
-    functions are given to this class by `minigen.ops`.
+    functions are in `minigen.operators`.
     """
 
     __slots__ = ("data", "node")

@@ -101,6 +101,10 @@ def add_in_place(w):
     w.x += 1.0
 
 
+def assign(x, index):
+    x[index] = 0.0
+
+
 def assign_element(w):
     w.x[0, 1] = 5.0
 
@@ -197,7 +201,7 @@ ENGINE = [
     row("through detach", lambda w: grad(ops.sum(w.x.detach()), w.x), ValueError, "does not depend", "detach()"),
     row("backward of what no_grad made", backward_outside_the_tape, ValueError, "does not depend", "no_grad()"),
     row("backward of a count", lambda w: ops.argsort(leaf(1)).backward(), TypeError, "floating-point", "int64"),
-    row("in-place addition", add_in_place, TypeError, "in-place add", "(2, 3)", "y = y + ..."),
+    row("in-place addition", add_in_place, TypeError, "in-place add", "(2, 3)", "y = x + ..."),
     row("assigning an element", assign_element, TypeError, "(2, 3)", "assigned", "where()"),
     row("a gradient of another shape", lambda w: setattr(w.x, "grad", np.ones(2)), ValueError, "(2, 3)", "(2,)"),
     row("a gradient for a constant", lambda w: setattr(tensor([1.0]), "grad", np.ones(1)), ValueError, "leaf"),
@@ -268,7 +272,15 @@ VALUES = [
         "must be equal",
     ),
     row("a number as a matrix", lambda w: w.x @ tensor(2.0), ValueError, "matmul()", "()", "multiply (*)"),
-    row("three operands", lambda w: ops.einsum("ij,jk,kl->il", w.x, w.x), ValueError, "'ij,jk,kl->il'", "two operands"),
+    row(
+        "two operands for three terms",
+        lambda w: ops.einsum("ij,jk,kl->il", w.x, w.x),
+        ValueError,
+        "'ij,jk,kl->il'",
+        "2 operand(s)",
+        "one operand for each term",
+    ),
+    row("a subscript from nowhere", lambda w: ops.einsum("ij->ik", w.x), ValueError, "'ij->ik'", "(2, 3)"),
     row(
         "a subscript twice", lambda w: ops.einsum("ii,i->i", leaf(2, 2), leaf(2)), ValueError, "'ii,i->i'", "diagonal()"
     ),
@@ -283,9 +295,15 @@ VALUES = [
     row("joining nothing", lambda w: ops.concatenate([]), ValueError, "concatenate()", "no arrays", "at least one"),
     row("joining unlike shapes", lambda w: ops.concatenate([w.x, leaf(2, 4)]), ValueError, "(2, 3)", "(2, 4)"),
     row("stacking unlike shapes", lambda w: ops.stack([leaf(2), leaf(3)]), ValueError, "(2,), (3,)", "single shape"),
-    row("a condition as an index", lambda w: w.x[w.x > 0], TypeError, "getitem()", "bool", "where()"),
-    row("a list of conditions", lambda w: leaf(2)[[True, False]], TypeError, "integers, got bool", "np.flatnonzero()"),
-    row("a broken index", lambda w: w.x[tensor([0.0])], TypeError, "integers, got float32"),
+    row("a mask of another shape", lambda w: w.x[np.ones((3, 2), bool)], IndexError, "getitem()", "(2, 3)", "boolean"),
+    row("a list of conditions too long", lambda w: leaf(2)[[True] * 3], IndexError, "getitem()", "(2,)", "boolean"),
+    row("assigning where a mask is", lambda w: assign(w.x, w.x > 0), TypeError, "(2, 3)", "assigned", "where()"),
+    row("a broken index", lambda w: w.x[tensor([0.0])], TypeError, "integers or booleans, got float32"),
+    row("another border", lambda w: np.pad(w.x, 1, "edge"), TypeError, "np.pad with mode='edge'", "minigen.ops"),
+    row("a border of a word", lambda w: ops.pad(w.x, 1, "constant"), ValueError, "pad()", "'constant'", "a number"),
+    row("another reduction", lambda w: ops.mse(w.x, w.x.data, "max"), ValueError, "mse()", "'max'", "mean, sum, none"),
+    row("two weights for three classes", lambda w: ops.cross_entropy(w.x, [0, 1], [1.0, 2.0]), ValueError, "(2,)"),
+    row("a label beside the ignored", lambda w: ops.cross_entropy(w.x, [-1, 3], None, -1), ValueError, "from 3 to 3"),
     row("an index too far", lambda w: w.x[7], IndexError, "getitem()", "(2, 3)", "index 7", "size 2"),
     row("a variance of one", lambda w: ops.var(leaf(1), ddof=1), ValueError, "1 value", "ddof=1", "smaller ddof"),
     row("a maximum of nothing", lambda w: ops.max(leaf(0, 3)), ValueError, "max()", "(0, 3)"),

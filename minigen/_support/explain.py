@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from typing import Any
+
 import numpy as np
 
 # What to do about the commonest messages that come from NumPy.
@@ -14,7 +17,7 @@ _ADVICE = {
 }
 
 
-def explained(name: str, raw, error: Exception) -> Exception:
+def explained(name: str, raw: Sequence, error: Exception) -> Exception:
     """The same kind of error, with the operation's name, what it was given and what to do."""
     text = str(error).rstrip()
     if getattr(error, "explained", False) or text.startswith(f"{name}() "):
@@ -27,7 +30,7 @@ def explained(name: str, raw, error: Exception) -> Exception:
     return found
 
 
-def refused(name: str, args, error: Exception) -> Exception:
+def refused(name: str, args: Sequence, error: Exception) -> Exception:
     """What to raise where an operation cannot use what it was given and nothing of that was a list."""
     return error if type(error) is TypeError else explained(name, args, error)
 
@@ -36,20 +39,20 @@ def ragged(what: str) -> TypeError:
     return TypeError(f"{what}; give every row the same length")
 
 
-def no_reals(caller: str, dtype) -> TypeError:
+def no_reals(caller: str, dtype: np.dtype) -> TypeError:
     return TypeError(
         f"{caller} got data of type {dtype}; expected real numbers: float32, float64, integers or booleans"
     )
 
 
-def no_floats(dtype) -> TypeError:
+def no_floats(dtype: np.dtype) -> TypeError:
     return TypeError(
         f"tensor() got {dtype} with requires_grad=True; a gradient needs floating-point numbers: write 1.0 for 1, or "
         "convert with .astype(np.float32)"
     )
 
 
-def two_dtypes(name: str, dtypes) -> TypeError:
+def two_dtypes(name: str, dtypes: Iterable) -> TypeError:
     found = " and ".join(sorted(map(str, dtypes)))
     return TypeError(f"{name}() got tensors of two dtypes, {found}; convert one of them with .astype()")
 
@@ -62,7 +65,7 @@ def no_leaf() -> ValueError:
     return ValueError("grad can be set only on a leaf: a tensor made with requires_grad=True")
 
 
-def wrong_gradient(shape: tuple, value) -> ValueError:
+def wrong_gradient(shape: tuple, value: Any) -> ValueError:
     given = f"shape {value.shape}" if type(value) is np.ndarray else type(value).__name__
     return ValueError(f"grad of this leaf is a NumPy array of shape {shape} or None; got {given}")
 
@@ -109,7 +112,7 @@ def no_path(i: int, shape: tuple) -> ValueError:
     )
 
 
-def no_tensor(y, caller: str) -> TypeError:
+def no_tensor(y: Any, caller: str) -> TypeError:
     return TypeError(f"{caller} needs a Tensor, got {type(y).__name__}")
 
 
@@ -140,7 +143,7 @@ def as_numbers(x, caller: str) -> np.ndarray:
     return array
 
 
-def wrong_rule(name: str, gradient) -> TypeError:
+def wrong_rule(name: str, gradient: Any) -> TypeError:
     if type(gradient) is tuple:
         return TypeError(
             f"a rule of {name}() gave a tuple; primitive() takes one rule per argument, each giving one gradient, or a "
@@ -170,4 +173,49 @@ def changed_since(shape: tuple, name: str) -> ValueError:
 def no_rule(name: str, index: int) -> NotImplementedError:
     return NotImplementedError(
         f"{name}() has no derivative by its argument {index}; give primitive() a rule for it, or detach() that argument"
+    )
+
+
+def leaf_in_place(name: str, sign: str, shape: tuple) -> TypeError:
+    return TypeError(
+        f"in-place {name} ({sign}=) on a leaf of shape {shape} would bind the name to what is computed from it, and "
+        f"the leaf be lost; write y = x {sign} ... for a new tensor, or change a leaf's numbers through x.data outside "
+        "the computation"
+    )
+
+
+def not_one_number(shape: tuple) -> ValueError:
+    return ValueError(f"item() needs a tensor with one element, got shape {shape}; reduce or index it first")
+
+
+def no_array() -> TypeError:
+    return TypeError("this tensor is on the tape and NumPy would lose its gradient; use .detach().numpy() or .data")
+
+
+def no_assignment(shape: tuple) -> TypeError:
+    return TypeError(
+        f"the elements of a tensor of shape {shape} cannot be assigned, because the tape would not know; build the new "
+        "value with minigen.ops.where() or concatenate()"
+    )
+
+
+def no_length() -> TypeError:
+    return TypeError("a tensor of shape () is one number and has no length; take it with .item()")
+
+
+def no_truth(shape: tuple) -> ValueError:
+    return ValueError(
+        f"a tensor of shape {shape} is neither true nor false; choose element by element with minigen.ops.where(), or "
+        "ask its .data.any() or .data.all()"
+    )
+
+
+def no_index(dtype: np.dtype) -> TypeError:
+    return TypeError(f"an index array must hold integers or booleans, got {dtype}; convert it, or compare for a mask")
+
+
+def live_mask() -> str:
+    return (
+        "a mask computed in the step, or given to it, was used as an index: the result would have another shape in "
+        "each call; use minigen.ops.where(), multiply by the mask, or index outside the step"
     )

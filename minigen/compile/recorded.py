@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from .. import ops
-from ..ops.methods import METHODS, call_as_numpy
+from ..ops.numpy_names import METHODS, call_as_numpy
 from ..tape import Tensor
 from ..watching import watcher
 from .trees import tree_map
@@ -53,11 +53,8 @@ class Recorded(np.ndarray):
 # Functions that look at the shape alone, or show what is there now.
 _OF_SHAPE = {"ones_like", "zeros_like", "empty_like", "full_like", "array2string", "array_repr", "array_str"}
 _INSTEAD = {  # what the array's own method would do, by operations
-    **{name: getattr(Tensor, name) for name in ("__getitem__", "__iter__", "reshape", "transpose")},
-    "ravel": lambda self: ops.reshape(self, (-1,)),
-    "flatten": lambda self: ops.reshape(self, (-1,)),
+    **{name: getattr(Tensor, name) for name in ("__getitem__", "__iter__", *METHODS)},
     "copy": lambda self: ops.astype(self, self.dtype),
-    **{name: getattr(ops, name) for name in METHODS if name != "sort"},  # the array's own sort() is in place
 }
 _BRANCH = (
     "a branch (if, while, and, or, not) on the value",
@@ -122,7 +119,7 @@ def is_recording() -> bool:
 
 def _operation(spelled, inputs, settings):
     try:
-        return call_as_numpy(vars(ops), spelled, inputs, settings)
+        return call_as_numpy(ops, spelled, inputs, settings)
     except TypeError as error:
         raise CompileError(
             f"{spelled} on an array of the step cannot be recorded ({error}); use minigen.ops, or compute it "

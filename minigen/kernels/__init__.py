@@ -4,12 +4,24 @@ Each kernel stands beside its plain-NumPy twin, `name_numpy`. A kernel is looked
 numba the first time, so that importing minigen does not.
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable
 from importlib import import_module
+from typing import Any
+
+import numpy as np
 
 
-def copy_result(out, function, args, settings=None):
+def copy_result(out: np.ndarray, function: Callable, args: tuple, settings: dict | None = None) -> None:
     """Compute and copy: how a function without an `out` of its own writes into an array allocated beforehand."""
     out[...] = function(*args, **(settings or {}))
+
+
+def real(x: Any) -> np.ndarray:
+    """An array of floats as it is; integers and booleans as floats that hold them, where NumPy would take float16."""
+    x = np.asarray(x)
+    return x if x.dtype.kind == "f" else x.astype(np.result_type(x, np.float32))
 
 
 _FAMILIES = ("activations", "reductions", "losses", "updates", "indexing", "random", "mixture", "chains")

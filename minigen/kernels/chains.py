@@ -1,5 +1,7 @@
 """Kernels of Markov chains, whose states are the rows of a matrix: a Langevin proposal, and who goes and who stays."""
 
+from __future__ import annotations
+
 import numpy as np
 
 from .jit import USE_NUMBA, f32, is_fast, njit, njit_sum
@@ -10,7 +12,9 @@ def _are_fast(*matrices) -> bool:
     return USE_NUMBA and len(shape) == 2 and all(is_fast(a) and a.shape == shape for a in matrices)
 
 
-def langevin_move_numpy(x, drift, grad, spread, noise):
+def langevin_move_numpy(
+    x: np.ndarray, drift: float | np.ndarray, grad: np.ndarray, spread: float | np.ndarray, noise: np.ndarray
+) -> np.ndarray:
     return x + drift * grad + spread * noise
 
 
@@ -21,7 +25,9 @@ def _langevin_move(x, drift, grad, spread, noise, out):
             out[i, j] = x[i, j] + drift * grad[i, j] + spread * noise[i, j]
 
 
-def langevin_move(x, drift, grad, spread, noise):
+def langevin_move(
+    x: np.ndarray, drift: float | np.ndarray, grad: np.ndarray, spread: float | np.ndarray, noise: np.ndarray
+) -> np.ndarray:
     """x + drift grad + spread noise of matrices (n, d); drift and spread are numbers, or (d,), which is slower."""
     if not (type(drift) is type(spread) is float and _are_fast(x, grad, noise)):
         return langevin_move_numpy(x, drift, grad, spread, noise)
@@ -30,7 +36,7 @@ def langevin_move(x, drift, grad, spread, noise):
     return out
 
 
-def row_dot_numpy(a, b):
+def row_dot_numpy(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.einsum("nd,nd->n", a, b, dtype=np.float64).astype(np.result_type(a, b))
 
 
@@ -43,7 +49,7 @@ def _row_dot(a, b, out):
         out[i] = total
 
 
-def row_dot(a, b):
+def row_dot(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Inner product of each row of a with the same row of b: (n, d), (n, d) to (n,)."""
     if not _are_fast(a, b):
         return row_dot_numpy(a, b)
@@ -52,7 +58,7 @@ def row_dot(a, b):
     return out
 
 
-def choose_rows_numpy(chosen, a, b):
+def choose_rows_numpy(chosen: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.where(chosen[:, None], a, b)
 
 
@@ -64,7 +70,7 @@ def _choose_rows(chosen, a, b, out):
             out[i, j] = a[i, j] if c else b[i, j]
 
 
-def choose_rows(chosen, a, b):
+def choose_rows(chosen: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """The rows of a where `chosen` (n,) is True, those of b elsewhere: (n, d)."""
     if not _are_fast(a, b):
         return choose_rows_numpy(chosen, a, b)

@@ -1,12 +1,14 @@
 """Kernels that pick from the rows of a matrix by position, and put back."""
 
+from __future__ import annotations
+
 import numpy as np
 
 from . import copy_result
 from .jit import USE_NUMBA, is_fast, njit
 
 
-def take_along_rows_numpy(x, indices):
+def take_along_rows_numpy(x: np.ndarray, indices: np.ndarray) -> np.ndarray:
     return np.take_along_axis(x, indices, 1)
 
 
@@ -24,7 +26,7 @@ def _take_along_rows(x, indices, out):
             out[i, j] = x[i, _position(indices[i, j], x.shape[1])]
 
 
-def place_along_rows_numpy(g, indices, n):
+def place_along_rows_numpy(g: np.ndarray, indices: np.ndarray, n: int) -> np.ndarray:
     out = np.zeros((len(g), n), g.dtype)
     np.add.at(out, (np.arange(len(g))[:, None], indices), g)
     return out
@@ -44,7 +46,7 @@ def _runs(values, indices) -> bool:
     return USE_NUMBA and two_axes and is_fast(values) and indices.dtype == np.int64 and indices.flags.c_contiguous
 
 
-def take_along_rows(x, indices):
+def take_along_rows(x: np.ndarray, indices: np.ndarray) -> np.ndarray:
     """x[i, indices[i, j]] at (i, j), for x of shape (n, d) and indices (n, m)."""
     if not _runs(x, indices):
         return take_along_rows_numpy(x, indices)
@@ -59,7 +61,7 @@ def _take_into(out, x, indices):
     return [(_take_along_rows, (x, indices, out))]
 
 
-def place_along_rows(g, indices, n):
+def place_along_rows(g: np.ndarray, indices: np.ndarray, n: int) -> np.ndarray:
     """Zeros (len(g), n) with g[i, j] added at (i, indices[i, j])."""
     if not _runs(g, indices):
         return place_along_rows_numpy(g, indices, n)

@@ -1,12 +1,15 @@
 """Kernels of the losses: the sum over all elements in one pass, with no array in between."""
 
+from __future__ import annotations
+
 import math
 
 import numpy as np
 
-from . import copy_result
-from .activations import exp_float32
+from . import copy_result, real
+from .activations import exp_float32, exp_remainder
 from .jit import USE_NUMBA, f32, is_fast, njit, njit_sum
+from .reductions import sum_axes_numpy
 
 
 def _summed(twin):
@@ -34,14 +37,14 @@ def _summed(twin):
     return decorate
 
 
-def squared_error_numpy(a, b):
+def squared_error_numpy(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Sum of (a - b)^2."""
-    d = a - b
-    return np.sum(d * d)
+    d = real(a) - real(b)
+    return sum_axes_numpy(d * d)
 
 
 @_summed(squared_error_numpy)
-def squared_error(a, b, out):
+def squared_error(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
     a, b = a.ravel(), b.ravel()
     total = 0.0  # in float64: a long sum keeps its digits, for a third more time
     for i in range(a.size):
@@ -63,13 +66,14 @@ def _log1p(e):
     return f32(2.0) * (s + s * z * p)
 
 
-def binary_cross_entropy_numpy(logits, targets):
+def binary_cross_entropy_numpy(logits: np.ndarray, targets: np.ndarray) -> np.ndarray:
     """Sum of log(1 + exp(l)) - l t, written so that neither sign of l overflows."""
-    return np.sum(np.maximum(logits, 0) - logits * targets + np.log1p(np.exp(-np.abs(logits))))
+    logits = real(logits)
+    return sum_axes_numpy(np.maximum(logits, 0) - logits * targets + np.log1p(np.exp(-np.abs(logits))))
 
 
 @_summed(binary_cross_entropy_numpy)
-def binary_cross_entropy(logits, targets, out):
+def binary_cross_entropy(logits: np.ndarray, targets: np.ndarray, out: np.ndarray) -> None:
     logits, targets = logits.ravel(), targets.ravel()
     total = 0.0  # in float64: a long sum keeps its digits, for a third more time
     for i in range(logits.size):
@@ -78,11 +82,12 @@ def binary_cross_entropy(logits, targets, out):
     out[0] = total
 
 
-def gaussian_nll_numpy(mu, target, log_var):
+def gaussian_nll_numpy(mu: np.ndarray, target: np.ndarray, log_var: np.ndarray) -> np.ndarray:
     """Mean of (log 2 pi + log_var + (target - mu)^2 exp(-log_var)) / 2; log_var broadcasts."""
     d = mu - target
-    scaled = np.sum(d * d * np.exp(-log_var)) / mu.size
-    return np.asarray(0.5 * (scaled + np.sum(log_var) / log_var.size + math.log(2 * math.pi)), mu.dtype)[()]
+    scaled = sum_axes_numpy(d * d * np.exp(-log_var)) / mu.size
+    logs = sum_axes_numpy(np.asarray(log_var)) / log_var.size
+    return np.asarray(0.5 * (scaled + logs + math.log(2 * math.pi)), mu.dtype)[()]
 
 
 @njit_sum
@@ -100,7 +105,7 @@ def _gaussian_nll(mu, target, log_var, precision, out):
     out[0] = 0.5 * (squares / mu.size + logs / log_var.size + math.log(2 * math.pi))
 
 
-def gaussian_nll(mu, target, log_var):
+def gaussian_nll(mu: np.ndarray, target: np.ndarray, log_var: np.ndarray) -> np.ndarray:
     """Mean negative log-likelihood of the normal, for mu and target of shape (n, d) and log_var (n, d) or (d,)."""
     if not _by_rows(mu, target, log_var):
         return gaussian_nll_numpy(mu, target, log_var)
@@ -125,7 +130,7 @@ def _by_rows(a, b, weight) -> bool:
     return fits and a.size > 0 and is_fast(a) and is_fast(b) and is_fast(weight)
 
 
-def weighted_difference_numpy(a, b, weight):
+def weighted_difference_numpy(a: np.ndarray, b: np.ndarray, weight: np.ndarray) -> np.ndarray:
     """(a - b) weight; the weight broadcasts."""
     return (a - b) * weight
 
@@ -155,7 +160,7 @@ def _difference_loop(a, b, weight):
     return None, weight
 
 
-def weighted_difference(a, b, weight):
+def weighted_difference(a: np.ndarray, b: np.ndarray, weight: np.ndarray) -> np.ndarray:
     """(a - b) weight, for a and b (n, d) and a weight (n, d), (d,) or a number; with a number, of any shape."""
     loop, weight = _difference_loop(a, b, np.asarray(weight, a.dtype))
     if loop is None:
@@ -173,3 +178,46 @@ def _weighted_difference_into(out, a, b, weight):
 
 
 weighted_difference.into = _weighted_difference_into
+
+
+def exp_remainder_numpy(t: np.ndarray) -> np.ndarray:
+    """exp(t) - 1 - t; near 0, where that is the small difference of large terms, by its series."""
+    near = np.clip(t, -0.5, 0.5)
+    series = np.ones_like(near)
+    for k in range(15, 2, -1):
+        series = 1 + near * series / k
+    return np.where(near == t, 0.5 * near * near * series, np.expm1(t) - t)
+
+
+def standard_normal_kl_numpy(mu: np.ndarray, log_sd: np.ndarray) -> np.ndarray:
+    """(mu^2 + exp(2 log_sd) - 1) / 2 - log_sd."""
+    return 0.5 * (mu * mu + exp_remainder_numpy(2 * log_sd))
+
+
+@njit
+def _standard_normal_kl(mu, log_sd, out):
+    for i in range(mu.shape[0]):
+        for j in range(mu.shape[1]):
+            out[i, j] = f32(0.5) * (mu[i, j] * mu[i, j] + exp_remainder(f32(2.0) * log_sd[i, j]))
+
+
+def _are_float32_rows(mu, log_sd) -> bool:
+    return USE_NUMBA and mu.ndim == 2 and mu.shape == log_sd.shape and mu.dtype == log_sd.dtype == f32
+
+
+def standard_normal_kl(mu: np.ndarray, log_sd: np.ndarray) -> np.ndarray:
+    """(mu^2 + exp(2 log_sd) - 1) / 2 - log_sd, for mu and log_sd (n, k), which may be columns of a wider matrix."""
+    if not _are_float32_rows(mu, log_sd):
+        return standard_normal_kl_numpy(mu, log_sd)
+    out = np.empty(mu.shape, f32)
+    _standard_normal_kl(mu, log_sd, out)
+    return out
+
+
+def _standard_normal_kl_into(out, mu, log_sd):
+    if not _are_float32_rows(mu, log_sd):
+        return [(copy_result, (out, standard_normal_kl_numpy, (mu, log_sd)))]
+    return [(_standard_normal_kl, (mu, log_sd, out))]
+
+
+standard_normal_kl.into = _standard_normal_kl_into

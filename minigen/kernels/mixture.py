@@ -5,8 +5,11 @@ along points that lie side by side. A component's shape is a factor U of its pre
 upper triangular, (k, d, d), or for diagonal covariances the inverse SDs alone, (k, d).
 """
 
+from __future__ import annotations
+
 import numpy as np
 
+from .activations import exp_float64
 from .jit import USE_NUMBA, njit, njit_sum
 
 BLOCK = 128
@@ -21,7 +24,9 @@ def _is_fast(*arrays) -> bool:
     )
 
 
-def responsibilities_numpy(X, means, factors, offsets, resp, log_prob):
+def responsibilities_numpy(
+    X: np.ndarray, means: np.ndarray, factors: np.ndarray, offsets: np.ndarray, resp: np.ndarray, log_prob: np.ndarray
+) -> None:
     with np.errstate(over="ignore", invalid="ignore"):
         for k, mean in enumerate(means):
             apart = X - mean[:, None]
@@ -76,32 +81,6 @@ def _distances(X, start, mean, factor, apart, y, out):
         _add_square(out, y[:m], 1.0)
 
 
-@njit
-def _exp(x):
-    """exp(x) for x <= 0 to 2 ulp, 0 from -708 down, in operations that a vector register has.
-
-    Cody and Waite's x = n ln 2 + r, with the Taylor polynomial of degree 12 for exp(r). Adding 1.5 * 2^52 rounds to
-    a whole number n and leaves it in the lowest bits, from where a shift takes it to the exponent's place.
-    """
-    shifted = max(x, -708.0) * 1.4426950408889634 + 6755399441055744.0
-    n = shifted - 6755399441055744.0
-    r = (max(x, -708.0) - n * 6.93147180369123816490e-01) - n * 1.90821492927058770002e-10
-    p = 1.0 / 479001600.0
-    p = p * r + 1.0 / 39916800.0
-    p = p * r + 1.0 / 3628800.0
-    p = p * r + 1.0 / 362880.0
-    p = p * r + 1.0 / 40320.0
-    p = p * r + 1.0 / 5040.0
-    p = p * r + 1.0 / 720.0
-    p = p * r + 1.0 / 120.0
-    p = p * r + 1.0 / 24.0
-    p = p * r + 1.0 / 6.0
-    p = p * r + 0.5
-    p = p * r * r + r + 1.0
-    two_to_n = np.int64((np.float64(shifted).view(np.int64) + np.int64(1023)) << np.int64(52)).view(np.float64)
-    return p * two_to_n if x > -708.0 else 0.0
-
-
 # Loops over one row each: only on plain contiguous rows does the compiler turn them into vector instructions.
 
 
@@ -117,7 +96,7 @@ def _log_terms(row, offset, top):
 @njit
 def _exp_terms(row, top, total):
     for b in range(len(row)):
-        e = _exp(row[b] - top[b])
+        e = exp_float64(row[b] - top[b])
         row[b] = e
         total[b] += e
 
@@ -164,7 +143,9 @@ def _responsibilities(X, means, factors, offsets, resp, log_prob):
         _normalise(distance, m, offsets, start, top[:m], total[:m], resp, log_prob)
 
 
-def responsibilities(X, means, factors, offsets, resp, log_prob):
+def responsibilities(
+    X: np.ndarray, means: np.ndarray, factors: np.ndarray, offsets: np.ndarray, resp: np.ndarray, log_prob: np.ndarray
+) -> None:
     """Fill `resp` (k, n) and `log_prob` (n,) for points X (d, n) under components with means (k, d).
 
     `factors` (k, d, d) or (k, d) are as above; `offsets` (k,) are what a component's log-density has at its mean, its
@@ -176,7 +157,7 @@ def responsibilities(X, means, factors, offsets, resp, log_prob):
     return _responsibilities(X, means, factors, offsets, resp, log_prob)
 
 
-def weighted_scatter_numpy(X, means, resp, out):
+def weighted_scatter_numpy(X: np.ndarray, means: np.ndarray, resp: np.ndarray, out: np.ndarray) -> None:
     for k, mean in enumerate(means):
         apart = X - mean[:, None]
         out[k] = (resp[k] * apart) @ apart.T if out.ndim == 3 else (apart * apart) @ resp[k]
@@ -254,7 +235,7 @@ def _weighted_scatter_diagonal(X, means, resp, out):
                 out[c, j] += _weighted_squares(X[j, start:end], means[c, j], resp[c, start:end])
 
 
-def weighted_scatter(X, means, resp, out):
+def weighted_scatter(X: np.ndarray, means: np.ndarray, resp: np.ndarray, out: np.ndarray) -> None:
     """Fill `out` (k, d, d) with sum_n r_kn (x_n - mu_k)(x_n - mu_k)^T; if it is (k, d), with the diagonals alone.
 
     Differences are taken before products, so that points far from the origin lose no digits.

@@ -4,18 +4,29 @@ Everything is float64, one trajectory after another. The NumPy twin of `simulate
 readable version; that of `normal_equations` stands below it.
 """
 
+from __future__ import annotations
+
 import math
 
 import numpy as np
 
-from minigen.kernels.jit import njit
+from .jit import njit
 
 METHODS = ("euler", "euler_cromer", "velocity_verlet", "rk4")
 """Names of the step rules; `simulate` takes the position of a name in this tuple."""
 
 
 @njit
-def simulate(theta0, omega0, g_over_l, damping, dt, method, theta, omega):
+def simulate(
+    theta0: np.ndarray,
+    omega0: np.ndarray,
+    g_over_l: np.ndarray,
+    damping: np.ndarray,
+    dt: float,
+    method: int,
+    theta: np.ndarray,
+    omega: np.ndarray,
+) -> None:
     """Fill `theta` and `omega`, shape (n, steps), from factors of shape (n,)."""
     n, steps = theta.shape
     for i in range(n):
@@ -79,7 +90,15 @@ def _step(x, v, p, c, s, u, h):
 
 
 @njit
-def normal_equations(factors, observed, t, longest, sse, gradient, curvature):
+def normal_equations(
+    factors: np.ndarray,
+    observed: np.ndarray,
+    t: np.ndarray,
+    longest: np.ndarray,
+    sse: np.ndarray,
+    gradient: np.ndarray,
+    curvature: np.ndarray,
+) -> None:
     """Sum of squared residuals of simulated against observed angles, with its Gauss-Newton equations.
 
     `factors` (n, q) holds theta0, omega0, g/L and, if q = 4, c/m; `observed` (n, steps) at times `t` (steps,), between
@@ -141,7 +160,15 @@ def _step_numpy(position, velocity, p, c, h):
     return position + h / 6.0 * (v1 + 2.0 * (v2 + v3) + v4), velocity + h / 6.0 * (a1 + 2.0 * (a2 + a3) + a4)
 
 
-def normal_equations_numpy(factors, observed, t, longest, sse, gradient, curvature):
+def normal_equations_numpy(
+    factors: np.ndarray,
+    observed: np.ndarray,
+    t: np.ndarray,
+    longest: np.ndarray,
+    sse: np.ndarray,
+    gradient: np.ndarray,
+    curvature: np.ndarray,
+) -> None:
     """The same, moving all trajectories and their sensitivities one step at a time."""
     n, steps = observed.shape
     q = factors.shape[1]

@@ -5,6 +5,8 @@ independent N(0, 1). Unlike NumPy's ziggurat it has no branches, so it runs on v
 fast. u is one of 2^24 numbers, so no draw is farther than 5.77 from 0; a true one is, once in 10^8.
 """
 
+from __future__ import annotations
+
 import numpy as np
 
 from .jit import USE_NUMBA, f32, is_fast, njit
@@ -53,7 +55,7 @@ def _pairs_numpy(u, v):
     u[...], v[...] = r * np.cos(angle), r * np.sin(angle)
 
 
-def standard_normal(rng, out):
+def standard_normal(rng: np.random.Generator, out: np.ndarray) -> np.ndarray:
     """Fill `out` with N(0, 1) draws; float64 ones are NumPy's own."""
     for function, args in _standard_normal_into(out, rng):
         function(*args)

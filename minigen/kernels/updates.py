@@ -4,12 +4,16 @@ All take the parameter vector first and change it and their moment vectors; shap
 with bias corrections already in them are computed by the caller in double precision.
 """
 
+from __future__ import annotations
+
 import numpy as np
 
 from .jit import f32, in_place
 
 
-def sgd_numpy(w, g, velocity, lr, momentum, weight_decay, nesterov):
+def sgd_numpy(
+    w: np.ndarray, g: np.ndarray, velocity: np.ndarray, lr: float, momentum: float, weight_decay: float, nesterov: bool
+) -> None:
     """v = momentum v + g;  w -= lr v, or lr (g + momentum v) with Nesterov's look-ahead."""
     g = g + weight_decay * w
     velocity *= momentum
@@ -18,7 +22,9 @@ def sgd_numpy(w, g, velocity, lr, momentum, weight_decay, nesterov):
 
 
 @in_place(sgd_numpy)
-def sgd(w, g, velocity, lr, momentum, weight_decay, nesterov):
+def sgd(
+    w: np.ndarray, g: np.ndarray, velocity: np.ndarray, lr: float, momentum: float, weight_decay: float, nesterov: bool
+) -> None:
     lr, momentum, weight_decay = f32(lr), f32(momentum), f32(weight_decay)
     for i in range(w.size):
         d = g[i] + weight_decay * w[i]
@@ -26,7 +32,9 @@ def sgd(w, g, velocity, lr, momentum, weight_decay, nesterov):
         w[i] -= lr * (d + momentum * velocity[i] if nesterov else velocity[i])
 
 
-def rmsprop_numpy(w, g, square, lr, alpha, eps, weight_decay):
+def rmsprop_numpy(
+    w: np.ndarray, g: np.ndarray, square: np.ndarray, lr: float, alpha: float, eps: float, weight_decay: float
+) -> None:
     """s = alpha s + (1 - alpha) g^2;  w -= lr g / (sqrt(s) + eps)."""
     g = g + weight_decay * w
     square *= alpha
@@ -35,7 +43,9 @@ def rmsprop_numpy(w, g, square, lr, alpha, eps, weight_decay):
 
 
 @in_place(rmsprop_numpy)
-def rmsprop(w, g, square, lr, alpha, eps, weight_decay):
+def rmsprop(
+    w: np.ndarray, g: np.ndarray, square: np.ndarray, lr: float, alpha: float, eps: float, weight_decay: float
+) -> None:
     lr, alpha, rest, eps, weight_decay = f32(lr), f32(alpha), f32(1 - alpha), f32(eps), f32(weight_decay)
     for i in range(w.size):
         d = g[i] + weight_decay * w[i]
@@ -43,7 +53,19 @@ def rmsprop(w, g, square, lr, alpha, eps, weight_decay):
         w[i] -= lr * d / (np.sqrt(square[i]) + eps)
 
 
-def adam_numpy(w, g, mean, square, lr, beta1, beta2, eps, correction, l2, decay):
+def adam_numpy(
+    w: np.ndarray,
+    g: np.ndarray,
+    mean: np.ndarray,
+    square: np.ndarray,
+    lr: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    correction: float,
+    l2: float,
+    decay: float,
+) -> None:
     """m = b1 m + (1 - b1) g;  s = b2 s + (1 - b2) g^2;  w -= lr m / (sqrt(s) correction + eps).
 
     `lr` holds the first bias correction, `correction` is 1 / sqrt(1 - b2^t); `l2` is added to the gradient (Adam),
@@ -59,7 +81,19 @@ def adam_numpy(w, g, mean, square, lr, beta1, beta2, eps, correction, l2, decay)
 
 
 @in_place(adam_numpy)
-def adam(w, g, mean, square, lr, beta1, beta2, eps, correction, l2, decay):
+def adam(
+    w: np.ndarray,
+    g: np.ndarray,
+    mean: np.ndarray,
+    square: np.ndarray,
+    lr: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    correction: float,
+    l2: float,
+    decay: float,
+) -> None:
     rest1, rest2, keep = f32(1 - beta1), f32(1 - beta2), f32(1 - decay)
     lr, beta1, beta2, eps, correction, l2 = f32(lr), f32(beta1), f32(beta2), f32(eps), f32(correction), f32(l2)
     for i in range(w.size):

@@ -5,23 +5,34 @@ tensors. A new operation is one call of `minigen.tape.primitive` in the file of 
 `tests/ops/examples.py`.
 """
 
+import sys
+
+from ..operators import bind
+from . import numpy_names
 from .arithmetic import (
     abs,
     add,
+    allclose,
+    ceil,
     clip,
     divide,
     equal,
+    floor,
     greater,
     greater_equal,
+    isfinite,
+    isnan,
     less,
     less_equal,
     log,
     maximum,
     minimum,
+    mod,
     multiply,
     negative,
     not_equal,
     power,
+    round,
     sign,
     sqrt,
     square,
@@ -37,11 +48,13 @@ from .elementwise import (
     gelu,
     leaky_relu,
     log1p,
+    logaddexp,
     relu,
     sigmoid,
     silu,
     sin,
     softplus,
+    tan,
     tanh,
 )
 from .fused import linear
@@ -72,15 +85,20 @@ from .reductions import (
     var,
 )
 from .shaping import (
+    argmax,
+    argmin,
     argsort,
     astype,
     broadcast_to,
     concatenate,
     diagonal,
     expand_dims,
+    flatten,
     flip,
     getitem,
+    hstack,
     pad,
+    ravel,
     reshape,
     sort,
     split,
@@ -89,8 +107,9 @@ from .shaping import (
     swapaxes,
     take_along_axis,
     transpose,
+    tril,
+    triu,
+    vstack,
 )
 
-from .methods import install  # isort: skip  (last: it gives the operations above to Tensor)
-
-install(globals())
+bind(sys.modules[__name__])

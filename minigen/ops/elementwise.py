@@ -11,21 +11,23 @@ from functools import partial
 import numpy as np
 
 from .. import kernels
-from ..dtypes import as_array
+from ..kernels import copy_result, real
 from ..tape import primitive
-from .arithmetic import square, where
+from .arithmetic import function_of_floats, square, where
 
-exp = primitive("exp", np.exp, lambda g, y, x: g * y)
+exp = function_of_floats(np.exp, lambda g, y, x: g * y)
 
-expm1 = primitive("expm1", np.expm1, lambda g, y, x: g * (y + 1.0))
+expm1 = function_of_floats(np.expm1, lambda g, y, x: g * (y + 1.0))
 
-log1p = primitive("log1p", np.log1p, lambda g, y, x: g / (x + 1.0))
+log1p = function_of_floats(np.log1p, lambda g, y, x: g / (x + 1.0))
 
-sin = primitive("sin", np.sin, lambda g, y, x: g * cos(x))
+sin = function_of_floats(np.sin, lambda g, y, x: g * cos(x))
 
-cos = primitive("cos", np.cos, lambda g, y, x: -(g * sin(x)))
+cos = function_of_floats(np.cos, lambda g, y, x: -(g * sin(x)))
 
-tanh = primitive("tanh", np.tanh, lambda g, y, x: tanh_grad(g, y))
+tan = function_of_floats(np.tan, lambda g, y, x: g * (square(y) + 1.0))
+
+tanh = function_of_floats(np.tanh, lambda g, y, x: tanh_grad(g, y))
 
 # g (1 - y^2)
 tanh_grad = primitive(
@@ -55,10 +57,13 @@ sigmoid_grad = primitive(
 
 def _softplus(x):
     """log(1 + exp(x)), without overflow."""
+    x = real(x)
     return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
 
 
 def _softplus_into(out, x):
+    if x.dtype != out.dtype:
+        return [(copy_result, (out, _softplus, (x,)))]
     above = np.empty_like(out)
     return [
         (np.abs, (x, out)),
@@ -71,6 +76,15 @@ def _softplus_into(out, x):
 
 
 softplus = primitive("softplus", _softplus, lambda g, y, x: g * sigmoid(x), into=_softplus_into)
+
+# log(exp(a) + exp(b)), without overflow
+logaddexp = primitive(
+    "logaddexp",
+    lambda a, b: np.logaddexp(real(a), real(b)) if np.result_type(a, b).kind != "f" else np.logaddexp(a, b),
+    lambda g, y, a, b: g * sigmoid(a - b),
+    lambda g, y, a, b: g * sigmoid(b - a),
+    into=lambda out, a, b: [(np.logaddexp, (a, b, out))],
+)
 
 
 def _relu(x):
@@ -88,20 +102,27 @@ relu = primitive(
 
 def _leaky_relu(x, slope=0.01):
     """x where x > 0, slope x elsewhere; 0 <= slope <= 1."""
-    return np.maximum(x, float(check_slope(slope)) * x)
+    if check_slope(slope) == 0:
+        return np.maximum(x, 0)  # for 0 times Inf is NaN
+    return np.maximum(x, float(slope) * np.asarray(x))
+
+
+def _leaky_relu_into(out, x, slope=0.01):
+    limit = partial(np.maximum, out=out)
+    return [(limit, (x, 0))] if slope == 0 else [(np.multiply, (x, float(slope), out)), (limit, (x, out))]
 
 
 # The gradients tell by the sign of the result on which side of 0 the argument lay, so the sign must be kept.
 
 
-def check_slope(slope):
+def check_slope(slope: float) -> float:
     """The slope of leaky_relu itself; ValueError unless it is from 0 to 1."""
     if not 0 <= slope <= 1:
         raise ValueError(f"leaky_relu() got slope {slope}; expected a number between 0 and 1")
     return slope
 
 
-def check_alpha(alpha):
+def check_alpha(alpha: float) -> float:
     """The alpha of elu itself; ValueError if it is negative."""
     if not alpha >= 0:
         raise ValueError(f"elu() got alpha {alpha}; expected a number of 0 or more")
@@ -112,7 +133,7 @@ leaky_relu = primitive(
     "leaky_relu",
     _leaky_relu,
     lambda g, y, x, slope=0.01: leaky_relu_grad(g, y, slope),
-    into=lambda out, x, slope=0.01: [(np.multiply, (x, float(slope), out)), (partial(np.maximum, out=out), (x, out))],
+    into=_leaky_relu_into,
 )
 
 # g where y > 0, slope g elsewhere
@@ -127,6 +148,7 @@ leaky_relu_grad = primitive(
 
 def _elu(x, alpha=1.0):
     """x where x > 0, alpha (exp(x) - 1) elsewhere; alpha >= 0."""
+    x = real(x)
     return np.where(x > 0, x, float(check_alpha(alpha)) * np.expm1(np.minimum(x, 0)))
 
 
@@ -176,16 +198,40 @@ silu_curvature = primitive(
 )
 
 
-def _erf(x):
-    """Error function, exact to double precision; NumPy has none, so this is slower than its neighbours."""
-    x = np.asarray(x)
-    return np.fromiter(map(math.erf, x.ravel()), np.result_type(x, np.float32), x.size).reshape(x.shape)
+erf = primitive(
+    "erf",
+    lambda x: kernels.erf(x),
+    lambda g, y, x: g * (exp(-square(x)) * (2 / math.sqrt(math.pi))),
+    into=lambda out, x: kernels.erf.into(out, x),
+)
 
 
-erf = primitive("erf", _erf, lambda g, y, x: g * (exp(-square(x)) * (2 / math.sqrt(math.pi))))
-
-
-def gelu(x):
+def _gelu(x):
     """x Phi(x) with the standard normal distribution function Phi (Hendrycks and Gimpel, 2016), the exact form."""
-    x = as_array(x, "gelu")
-    return x * 0.5 * (erf(x * math.sqrt(0.5)) + 1.0)
+    return kernels.gelu(x)
+
+
+gelu = primitive(
+    "gelu",
+    _gelu,
+    lambda g, y, x: gelu_grad(g, x),
+    into=lambda out, x: kernels.gelu.into(out, x),
+)
+
+# g (Phi + x phi), with the density phi of the standard normal
+gelu_grad = primitive(
+    "gelu_grad",
+    lambda g, x: kernels.gelu_grad(g, x),
+    lambda u, _, g, x: gelu_grad(u, x),
+    lambda u, _, g, x: gelu_curvature(u * g, x),
+    into=lambda out, g, x: kernels.gelu_grad.into(out, g, x),
+)
+
+# c phi (2 - x^2): the second derivative of gelu, times c. The third is phi x (x^2 - 4).
+gelu_curvature = primitive(
+    "gelu_curvature",
+    lambda c, x: kernels.gelu_curvature(c, x),
+    lambda u, _, c, x: gelu_curvature(u, x),
+    lambda u, _, c, x: u * c * exp(square(x) * -0.5) * (x * (square(x) - 4.0)) * (1 / math.sqrt(2 * math.pi)),
+    into=lambda out, c, x: kernels.gelu_curvature.into(out, c, x),
+)

@@ -1,9 +1,14 @@
 """Products that sum over an axis: matrices, batches of matrices, Einstein's convention."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 
 from ..dtypes import as_array
 from ..tape import primitive
+from .reductions import sum
 from .shaping import broadcast_to, expand_dims, reshape, squeeze, swapaxes, transpose
 
 
@@ -23,7 +28,7 @@ matrix_product = primitive(
 )
 
 
-def matmul(a, b):
+def matmul(a: Any, b: Any) -> Any:
     """Matrix product with NumPy's rules: the last two axes are the matrices, the others broadcast; a 1-D argument is a
     row on the left, a column on the right, and its axis is dropped from the result."""
     try:
@@ -44,20 +49,20 @@ def matmul(a, b):
     return squeeze(y, -1 if b.ndim == 1 else -2) if a.ndim == 1 else y
 
 
-def dot(a, b):
+def dot(a: Any, b: Any) -> Any:
     """NumPy's dot: a product of numbers, vectors or matrices; in general the sum over the last axis of a and the last
     but one of b."""
     a, b = as_array(a, "dot"), as_array(b, "dot")
     if a.ndim == 0 or b.ndim == 0:
         return a * b
     if b.ndim <= 2:
-        return matmul(a, b)
+        return a @ b
     columns = transpose(b, (b.ndim - 2, *range(b.ndim - 2), b.ndim - 1))
-    y = matmul(reshape(a, (-1, a.shape[-1])), reshape(columns, (columns.shape[0], -1)))
+    y = reshape(a, (-1, a.shape[-1])) @ reshape(columns, (columns.shape[0], -1))
     return reshape(y, a.shape[:-1] + columns.shape[1:])
 
 
-def outer(a, b):
+def outer(a: Any, b: Any) -> Any:
     """All products of an element of a with an element of b: shape (a.size, b.size)."""
     return reshape(a, (-1, 1)) * reshape(b, (1, -1))
 
@@ -94,20 +99,38 @@ _einsum = primitive(
 )
 
 
-def einsum(subscripts, a, b):
-    """Einstein summation of two operands, as `einsum("ij,jk->ik", a, b)`.
+def einsum(subscripts: str, *operands: Any) -> Any:
+    """Einstein summation: `einsum("ij,jk->ik", a, b)`, `einsum("ij->ji", a)`; several operands from left to right.
 
-    Raises ValueError for another number of operands, an ellipsis, or a subscript repeated within one operand.
+    Raises ValueError for another number of operands than terms, an ellipsis, or a subscript repeated within one.
     """
     terms = subscripts.replace(" ", "")
     inputs, arrow, out = terms.partition("->")
     parts = inputs.split(",")
-    if len(parts) != 2 or "." in terms:
+    if len(parts) != len(operands) or "." in terms:
         raise ValueError(
-            f"einsum() got the subscripts {subscripts!r}; it takes two operands and no ellipsis, such as 'ij,jk->ik'"
+            f"einsum() got the subscripts {subscripts!r} and {len(operands)} operand(s); it takes one operand for each "
+            "term and no ellipsis, such as 'ij,jk->ik'"
         )
     if any(len(set(part)) != len(part) for part in parts):
         raise ValueError(f"einsum() got {subscripts!r} with a subscript repeated in one operand; take diagonal() first")
     if not arrow:
         out = "".join(sorted(s for s in set(inputs) - {","} if inputs.count(s) == 1))
-    return _einsum(a, b, f"{inputs}->{out}")
+    left, y = parts[0], as_array(operands[0], "einsum")
+    if len(parts) == 1:
+        return _of_one(y, left, out, subscripts)
+    for i in range(1, len(parts)):
+        later = {*out, *"".join(parts[i + 1 :])}  # subscripts that are still needed
+        kept = out if i == len(parts) - 1 else "".join(s for s in dict.fromkeys(left + parts[i]) if s in later)
+        y = _einsum(y, operands[i], f"{left},{parts[i]}->{kept}")
+        left = kept
+    return y
+
+
+def _of_one(x, axes: str, out: str, subscripts: str):
+    """Sum over the subscripts that are not in `out`; the others in its order."""
+    if x.ndim != len(axes) or len(set(out)) != len(out) or not set(out) <= set(axes):
+        raise ValueError(f"einsum() got the subscripts {subscripts!r} for an array of shape {x.shape}")
+    kept = "".join(s for s in axes if s in out)
+    summed = sum(x, tuple(i for i, s in enumerate(axes) if s not in out)) if kept != axes else x
+    return transpose(summed, tuple(kept.index(s) for s in out)) if kept != out else summed

@@ -1,14 +1,18 @@
 """Operations over axes: sums, extremes, normalisers, running sums."""
 
+from __future__ import annotations
+
 import builtins
 import math
+from typing import Any
 
 import numpy as np
 
 from .. import kernels
-from ..dtypes import as_array
+from ..dtypes import as_array, widened
+from ..operators import Axis
 from ..tape import primitive
-from .arithmetic import equal, sqrt, square, where
+from .arithmetic import equal, square, where
 from .elementwise import exp
 from .shaping import (
     astype,
@@ -20,7 +24,7 @@ from .shaping import (
     flip,
     getitem,
     reshape,
-    squeeze,
+    transpose,
 )
 
 
@@ -40,11 +44,13 @@ def _spread(g, x, axis, keepdims):
 
 
 def _sum(x, axis=None, keepdims=False):
+    if axis is None and x.flags.c_contiguous:
+        return np.add.reduce(x, axis, None, None, keepdims)
     if axis == 0 and x.ndim == 2 and not keepdims:
         return kernels.sum_rows(x)
     if axis in (1, -1) and x.ndim == 2:
         return kernels.sum_last(x).reshape(x.shape[0], 1) if keepdims else kernels.sum_last(x)
-    return np.add.reduce(x, axis, None, None, keepdims)  # what np.sum does, without its wrapping
+    return kernels.sum_axes(x, axis, keepdims)
 
 
 def _sum_into(out, x, axis=None, keepdims=False):
@@ -52,7 +58,7 @@ def _sum_into(out, x, axis=None, keepdims=False):
         return kernels.sum_rows.into(out, x)
     if axis in (1, -1) and x.ndim == 2:
         return kernels.sum_last.into(out.reshape(-1), x)
-    return [(np.add.reduce, (x, axis, None, out, keepdims))]
+    return kernels.sum_axes.into(out, x, axis, keepdims)
 
 
 sum = primitive(
@@ -69,33 +75,45 @@ def _count(x, axis) -> int:
     return math.prod(x.shape[a] for a in axes)
 
 
+def _mean(x, axis=None, keepdims=False):
+    """Mean over one axis, a tuple of axes, or all."""
+    return _sum(x, axis, keepdims) / float(_count(x, axis))
+
+
+def _mean_into(out, x, axis=None, keepdims=False):
+    if x.dtype != out.dtype:
+        return [(kernels.copy_result, (out, _mean, (x, axis, keepdims)))]
+    return [*_sum_into(out, x, axis, keepdims), (np.divide, (out, float(_count(x, axis)), out))]
+
+
 mean = primitive(
     "mean",
-    lambda x, axis=None, keepdims=False: np.mean(x, axis=axis, keepdims=keepdims),
+    _mean,
     lambda g, y, x, axis=None, keepdims=False: _spread(g / float(builtins.max(_count(x, axis), 1)), x, axis, keepdims),
-    into=lambda out, x, axis=None, keepdims=False: [
-        (np.add.reduce, (x, axis, None, out, keepdims)),
-        (np.divide, (out, float(_count(x, axis)), out)),
-    ],
+    into=_mean_into,
 )
 
 
-def var(x, axis=None, ddof=0, keepdims=False):
+def var(x: Any, axis: Axis = None, ddof: int = 0, keepdims: bool = False) -> Any:
     """Mean squared distance from the mean; divides by the count less `ddof`."""
     x = as_array(x, "var")
     spread = square(x - mean(x, axis, True))
-    total = sum(spread, axis, keepdims)
+    return sum(spread, axis, keepdims) / float(_degrees_of_freedom("var", x, axis, ddof))
+
+
+def std(x: Any, axis: Axis = None, ddof: int = 0, keepdims: bool = False) -> Any:
+    """Square root of `var`; its gradient is 0 where all values are equal."""
+    x = as_array(x, "std")
+    return norm(x - mean(x, axis, True), axis, keepdims) / math.sqrt(_degrees_of_freedom("std", x, axis, ddof))
+
+
+def _degrees_of_freedom(name, x, axis, ddof) -> int:
     count = _count(x, axis) - ddof
     if count <= 0:
         raise ValueError(
-            f"var() of {count + ddof} value(s) with ddof={ddof} has nothing to divide by; use a smaller ddof"
+            f"{name}() of {count + ddof} value(s) with ddof={ddof} has nothing to divide by; use a smaller ddof"
         )
-    return total / float(count)
-
-
-def std(x, axis=None, ddof=0, keepdims=False):
-    """Square root of `var`. Like it in other libraries, its gradient is not finite where all values are equal."""
-    return sqrt(var(x, axis, ddof, keepdims))
+    return count
 
 
 def _extreme_back(g, y, x, axis=None, keepdims=False):
@@ -120,19 +138,24 @@ min = primitive(
 )
 
 
-def prod(x, axis=None, keepdims=False):
-    """Product over one axis or all, by halving: its derivatives are right also where factors are zero."""
-    x = as_array(x, "prod")
-    shape = x.shape
-    if axis is None:
-        x, axis = reshape(x, (-1,)), 0
-        kept = (1,) * len(shape)
-    else:
-        axis = check_axis(axis, x.ndim, "prod")
-        kept = (*shape[:axis], 1, *shape[axis + 1 :])
+def prod(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
+    """Product over one axis, several or all, by halving: its derivatives are right also where factors are zero."""
+    x = widened(as_array(x, "prod"))
+    several = range(x.ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+    axes = [check_axis(each, x.ndim, "prod") for each in several]
+    left = [i for i in range(x.ndim) if i not in axes]
+    shape = [1 if i in axes else n for i, n in enumerate(x.shape) if keepdims or i not in axes]
+    if len(axes) == 1:
+        return reshape(_halved(x, axes[0]), tuple(shape))
+    factors = reshape(transpose(x, (*left, *axes)), (*(x.shape[i] for i in left), math.prod(x.shape[i] for i in axes)))
+    return reshape(_halved(factors, len(left)), tuple(shape))
+
+
+def _halved(x, axis: int):
+    """The product over one axis, which stays with length 1."""
     before = (slice(None),) * axis
     if x.shape[axis] == 0:
-        x = sum(x, axis, True) + 1.0  # the product of nothing
+        return sum(x, axis, True) + 1.0  # the product of nothing
     while x.shape[axis] > 1:
         n = x.shape[axis]
         half = n // 2
@@ -142,7 +165,7 @@ def prod(x, axis=None, keepdims=False):
             rest = getitem(pairs, (*before, slice(1, half)))
             pairs = concatenate([first, rest], axis) if half > 1 else first
         x = pairs
-    return reshape(x, kept) if keepdims else squeeze(x, axis)
+    return x
 
 
 def _logsumexp(x, axis=None, keepdims=False):
@@ -186,14 +209,19 @@ def _cumsum_back(g, y, x, axis=None):
     return flip(cumsum(flip(g, axis), axis), axis)
 
 
-cumsum = primitive(
-    "cumsum", np.cumsum, _cumsum_back, into=lambda out, x, axis=None: [(np.cumsum, (x, axis, None, out))]
-)
+def _cumsum(x, axis=None):
+    """Sums of the first elements along an axis; without one, of all in their order."""
+    if x.dtype != np.float32:
+        return np.cumsum(x, axis)
+    return np.cumsum(x, axis, np.float64).astype(np.float32)
+
+
+cumsum = primitive("cumsum", _cumsum, _cumsum_back)
 
 
 def _norm(x, axis=None, keepdims=False):
     """Euclidean length, sqrt(sum x^2), over all elements or over axes; its derivative at the zero vector is 0."""
-    return np.sqrt(np.sum(x * x, axis=axis, keepdims=keepdims))
+    return kernels.norm(x, axis, keepdims)
 
 
 def _norm_back(g, y, x, axis=None, keepdims=False):
@@ -201,18 +229,14 @@ def _norm_back(g, y, x, axis=None, keepdims=False):
     return _with_axis(g, x, axis, keepdims) * (x / where(equal(length, 0.0), 1.0, length))
 
 
-def _norm_into(out, x, axis=None, keepdims=False):
-    squares = np.empty_like(x)
-    return [
-        (np.multiply, (x, x, squares)),
-        (np.add.reduce, (squares, axis, None, out, keepdims)),
-        (np.sqrt, (out, out)),
-    ]
+norm = primitive(
+    "norm",
+    _norm,
+    _norm_back,
+    into=lambda out, x, axis=None, keepdims=False: kernels.norm.into(out, x, axis, keepdims),
+)
 
 
-norm = primitive("norm", _norm, _norm_back, into=_norm_into)
-
-
-def trace(x, offset=0, axis1=0, axis2=1):
+def trace(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
     """Sum of the diagonal over two axes."""
     return sum(diagonal(x, offset, axis1, axis2), -1)

@@ -1,12 +1,20 @@
 """Operations that move numbers without changing them: shapes, axes, pieces, order."""
 
+from __future__ import annotations
+
 import itertools
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from .. import kernels
+from .._support import explain
+from .._support.settings import is_number
 from ..dtypes import as_array
 from ..tape import primitive
+from ..watching import refuse
+from .arithmetic import where
 
 reshape = primitive("reshape", np.reshape, lambda g, y, x, shape: reshape(g, x.shape))
 
@@ -55,7 +63,7 @@ def _sum_to(x, shape):
     if extra == 1 and x.ndim == 2 and x.shape[1:] == shape:
         return kernels.sum_rows(x)
     stretched = tuple(extra + i for i, n in enumerate(shape) if n == 1 and x.shape[extra + i] != 1)
-    return x.sum(axis=tuple(range(extra)) + stretched, keepdims=True).reshape(shape)
+    return kernels.sum_axes(x, tuple(range(extra)) + stretched, True).reshape(shape)
 
 
 def _sum_to_into(out, x, shape):
@@ -64,48 +72,71 @@ def _sum_to_into(out, x, shape):
         return kernels.sum_rows.into(out, x)
     stretched = tuple(extra + i for i, n in enumerate(shape) if n == 1 and x.shape[extra + i] != 1)
     kept = out.reshape((1,) * extra + shape)
-    return [(np.add.reduce, (x, tuple(range(extra)) + stretched, None, kept, True))]
+    return kernels.sum_axes.into(kept, x, tuple(range(extra)) + stretched, True)
 
 
 sum_to = primitive("sum_to", _sum_to, lambda g, y, x, shape: broadcast_to(g, x.shape), into=_sum_to_into)
 
 
-_SEQUENCES = (list, tuple, range, np.ndarray)  # inside an index: an array of positions, one of which may come twice
+_SEQUENCES = (list, tuple, range, np.ndarray)  # inside an index: positions, one of which may come twice, or a mask
 
 
 def _index_arrays(index) -> list:
     return [part for part in (index if type(index) is tuple else (index,)) if isinstance(part, _SEQUENCES)]
 
 
+def _is_mask(index) -> bool:
+    return isinstance(index, np.ndarray) and index.dtype.kind == "b"
+
+
 def _getitem(x, index):
-    for part in _index_arrays(index):
-        if np.asarray(part).dtype.kind not in "iu" and np.size(part):
-            raise TypeError(
-                f"an index array must hold integers, got {np.asarray(part).dtype}; "
-                "for a condition use where(), or np.flatnonzero() to turn it into integers"
-            )
     return (np.asarray(x) if isinstance(x, (list, tuple)) else x)[index]
 
 
 def _place(g, index, shape):
     """Zeros of the given shape with g added at an index; where the index repeats, the values add up."""
     out = np.zeros(shape, np.asarray(g).dtype)
-    if _index_arrays(index):
+    if _index_arrays(index) and not _is_mask(index):
         np.add.at(out, index, g)
     else:
         out[index] = g
     return out
 
 
-getitem = primitive("getitem", _getitem, lambda g, y, x, index: place(g, index, x.shape))
+_getitem_of = primitive("getitem", _getitem, lambda g, y, x, index: place(g, index, x.shape))
+
+
+def _raw_index(index: Any) -> Any:
+    """An index without tensors in it. TypeError for arrays of floats."""
+    if type(index) is tuple:
+        return tuple(map(_raw_index, index))
+    index = getattr(index, "data", index) if hasattr(index, "node") else index
+    if isinstance(index, _SEQUENCES):
+        array = np.asarray(index)
+        if array.dtype.kind not in "iub" and array.size:
+            raise explain.no_index(array.dtype)
+        if array.dtype.kind == "b" and isinstance(index, np.ndarray) and type(index) is not np.ndarray:
+            refuse(explain.live_mask())  # an array of a compiled step
+    return index
+
+
+def getitem(x: Any, index: Any) -> Any:
+    """x[index] with NumPy's indices: whole numbers, slices, arrays of positions, masks (arrays of True and False).
+
+    The result of a mask has as many elements as it has True; so a compiled step takes constant masks alone.
+    """
+    if type(index) is int or type(index) is slice:
+        return _getitem_of(x, index)
+    return _getitem_of(x, _raw_index(index))
 
 
 def _place_into(out, g, index, shape):
-    put = (np.add.at, (out, index, g)) if _index_arrays(index) else (out.__setitem__, (index, g))
+    repeats = _index_arrays(index) and not _is_mask(index)
+    put = (np.add.at, (out, index, g)) if repeats else (out.__setitem__, (index, g))
     return [(out.fill, (0,)), put]
 
 
-place = primitive("place", _place, lambda u, y, g, index, shape: getitem(u, index), into=_place_into)
+place = primitive("place", _place, lambda u, y, g, index, shape: _getitem_of(u, index), into=_place_into)
 
 
 def _in_rows(x, axis) -> bool:
@@ -159,15 +190,23 @@ place_along_axis = primitive(
     into=_place_along_axis_into,
 )
 
+
+def _first(position):
+    return lambda x, axis=None: position(x, axis=axis)
+
+
+argmax = primitive("argmax", _first(np.argmax), None)
+argmin = primitive("argmin", _first(np.argmin), None)
+
 argsort = primitive("argsort", lambda x, axis=-1: np.argsort(x, axis=axis, kind="stable"), None)
 
 
-def sort(x, axis=-1):
+def sort(x: Any, axis: int | None = -1) -> Any:
     """Values in increasing order along one axis."""
     return take_along_axis(x, argsort(x, axis), axis)
 
 
-def check_axis(axis, ndim: int, caller: str) -> int:
+def check_axis(axis: Any, ndim: int, caller: str) -> int:
     """The axis counted from the first; IndexError where there is no such axis."""
     if not isinstance(axis, (int, np.integer)) or not -ndim <= axis < ndim:
         raise IndexError(f"{caller}() got axis {axis!r} for an array of {ndim} axes; they count from 0, the last is -1")
@@ -190,7 +229,7 @@ _concatenate = primitive(
 )
 
 
-def concatenate(arrays, axis=0):
+def concatenate(arrays: Sequence, axis: int | None = 0) -> Any:
     """Join a sequence of arrays along an axis that they have; with `axis=None`, flattened."""
     arrays = list(arrays)
     if not arrays:
@@ -200,7 +239,7 @@ def concatenate(arrays, axis=0):
     return _concatenate(*arrays, axis=axis)
 
 
-def stack(arrays, axis=0):
+def stack(arrays: Sequence, axis: int = 0) -> Any:
     """Join a sequence of arrays of one shape along a new axis."""
     arrays = list(arrays)
     shapes = sorted({np.shape(array) for array in arrays})
@@ -209,7 +248,26 @@ def stack(arrays, axis=0):
     return _concatenate(*(expand_dims(array, axis) for array in arrays), axis=axis)
 
 
-def split(x, sections, axis=0):
+def hstack(arrays: Sequence) -> Any:
+    """Join arrays side by side: vectors one after the other, others along their second axis."""
+    arrays = [ravel(array) if np.ndim(array) == 0 else array for array in arrays]
+    return concatenate(arrays, 0 if arrays and np.ndim(arrays[0]) == 1 else 1)
+
+
+def vstack(arrays: Sequence) -> Any:
+    """Join arrays one above the other; a vector is a row."""
+    return concatenate([reshape(array, (1, -1)) if np.ndim(array) < 2 else array for array in arrays], 0)
+
+
+def ravel(x: Any) -> Any:
+    """All numbers of x in a row."""
+    return reshape(x, (-1,))
+
+
+flatten = ravel
+
+
+def split(x: Any, sections: int | Sequence[int], axis: int = 0) -> list:
     """Cut x into a list: `sections` equal parts, or at the given positions."""
     x = as_array(x, "split")
     axis = check_axis(axis, x.ndim, "split")
@@ -228,9 +286,11 @@ def split(x, sections, axis=0):
     return [getitem(x, (*before, slice(start, stop))) for start, stop in itertools.pairwise(cuts)]
 
 
-def pad(x, pad_width, value=0.0):
+def pad(x: Any, pad_width: Any, value: float = 0.0) -> Any:
     """x with a border of a constant. `pad_width` as in NumPy: a number, (before, after), or such a pair per axis."""
     x = as_array(x, "pad")
+    if not is_number(value):
+        raise ValueError(f"pad() got value {value!r}; expected a number: a border of a constant is the only one")
     try:
         widths = np.broadcast_to(pad_width, (x.ndim, 2)).tolist()
     except ValueError:
@@ -250,7 +310,7 @@ def pad(x, pad_width, value=0.0):
     return padded + border
 
 
-def diagonal(x, offset=0, axis1=0, axis2=1):
+def diagonal(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
     """The diagonal over two axes, as the last axis of the result."""
     x = as_array(x, "diagonal")
     axis1, axis2 = check_axis(axis1, x.ndim, "diagonal"), check_axis(axis2, x.ndim, "diagonal")
@@ -261,3 +321,15 @@ def diagonal(x, offset=0, axis1=0, axis2=1):
     down, right = max(-offset, 0), max(offset, 0)
     at = np.arange(max(min(rows - down, columns - right), 0))
     return getitem(transpose(x, (*axes, axis1, axis2)), (Ellipsis, at + down, at + right))
+
+
+def tril(x: Any, k: int = 0) -> Any:
+    """The lower triangle of the last two axes, with 0 above diagonal `k`."""
+    x = as_array(x, "tril")
+    return where(np.tri(*x.shape[-2:], k, dtype=bool), x, 0.0)
+
+
+def triu(x: Any, k: int = 0) -> Any:
+    """The upper triangle of the last two axes, with 0 below diagonal `k`."""
+    x = as_array(x, "triu")
+    return where(np.tri(*x.shape[-2:], k - 1, dtype=bool), 0.0, x)

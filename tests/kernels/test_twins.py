@@ -23,12 +23,17 @@ EMPTY = np.zeros((0, 6), np.float32)
 CASES = {  # kernel: how many arrays of one shape, and the settings after them
     "sigmoid": (1, [()]),
     "silu": (1, [()]),
+    "erf": (1, [()]),
+    "gelu": (1, [()]),
     "tanh_grad": (2, [()]),
     "sigmoid_grad": (2, [()]),
     "leaky_relu_grad": (2, [(0.0,), (0.2,), (1,)]),
     "elu_grad": (2, [(1.0,), (0.3,)]),
     "silu_grad": (2, [()]),
     "silu_curvature": (2, [()]),
+    "gelu_grad": (2, [()]),
+    "gelu_curvature": (2, [()]),
+    "standard_normal_kl": (2, [()]),
     "squared_error": (2, [()]),
     "binary_cross_entropy": (2, [()]),
     "weighted_difference": (2, [(0.37,), (-2,)]),
@@ -48,7 +53,17 @@ UPDATES = {  # kernel: number of moment vectors, settings
     "rmsprop": (1, [(0.01, 0.99, 1e-8, 0.0), (0.01, 0.9, 1e-3, 0.2)]),
     "adam": (2, [(0.01, 0.9, 0.999, 1e-8, 1.7, 0.0, 0.0), (0.01, 0.9, 0.999, 1e-8, 1.7, 0.02, 0.03)]),
 }
-OTHERS = {"sum_rows", "sum_last", "sum_of_squares", "gaussian_nll", "take_along_rows", "place_along_rows"}
+OTHERS = {
+    "sum_rows",
+    "sum_last",
+    "sum_axes",
+    "sum_of_squares",
+    "norm",
+    "exp_remainder",
+    "gaussian_nll",
+    "take_along_rows",
+    "place_along_rows",
+}
 
 pytestmark = pytest.mark.skipif(not jit.USE_NUMBA, reason="every kernel is its twin")
 
@@ -167,8 +182,11 @@ def test_long_sums_keep_their_digits():
 SPECIAL = np.array([np.nan, np.inf, -np.inf, 0, -0.0, 1e-42, 100, -100, 88.5, -88.5, 3e38, -3e38], np.float32)
 
 
+PLAIN = [name for name, (n, settings) in CASES.items() if name.endswith("_grad") or (n == 1 and settings == [()])]
+
+
 @pytest.mark.parametrize("shape", [(12,), (2, 2, 3)])
-@pytest.mark.parametrize("name", [name for name in CASES if name.endswith("_grad") or name in ("sigmoid", "silu")])
+@pytest.mark.parametrize("name", PLAIN)
 def test_special_numbers(name, shape):
     n, settings = CASES[name]
     arrays = [np.ones(shape, np.float32)] * (n - 1) + [SPECIAL.reshape(shape)]

@@ -70,7 +70,7 @@ def apart(*shape):
 
 
 def public_names() -> set[str]:
-    return {name for name, f in vars(ops).items() if inspect.isfunction(f) and not name.startswith("_")} - {"install"}
+    return {name for name, f in vars(ops).items() if inspect.isfunction(f) and not name.startswith("_")} - {"bind"}
 
 
 NAMES = public_names() | set(OPERATIONS)  # as they are before any test adds its own
@@ -96,15 +96,16 @@ ELEMENTWISE = {  # name: (oracle, draws that stay inside the domain)
     "log1p": (np.log1p, positive),
     "sin": (np.sin, None),
     "cos": (np.cos, None),
+    "tan": (np.tan, lambda *shape: between(-1.2, 1.2, *shape)),
     "tanh": (np.tanh, None),
     "sigmoid": (scipy.special.expit, None),
     "softplus": (lambda x: np.logaddexp(0, x), None),
     "relu": (lambda x: np.where(x < 0, 0, x), None),
     "leaky_relu": (lambda x: np.where(x < 0, 0.01 * x, x), None),
     "elu": (_elu, None),
-    "silu": (lambda x: x * scipy.special.expit(x), None),
+    "silu": (lambda x: np.where(x == -np.inf, 0, x * scipy.special.expit(x)), None),
     "erf": (scipy.special.erf, None),
-    "gelu": (lambda x: x * scipy.special.ndtr(x), None),
+    "gelu": (lambda x: np.where(x == -np.inf, 0, x * scipy.special.ndtr(x)), None),
 }
 for name, (oracle, domain) in ELEMENTWISE.items():
     for shape in SHAPES:
@@ -157,6 +158,23 @@ for shape in [(2, 3), (), (0,), (3, 1, 2)]:
         order=3,
     )
 
+    row(
+        "gelu_grad",
+        OPERATIONS["gelu_grad"],
+        shape,
+        shape,
+        oracle=lambda g, x: g * (scipy.stats.norm.cdf(x) + x * scipy.stats.norm.pdf(x)),
+        order=3,
+    )
+    row(
+        "gelu_curvature",
+        OPERATIONS["gelu_curvature"],
+        shape,
+        shape,
+        oracle=lambda c, x: c * scipy.stats.norm.pdf(x) * (2 - x**2),
+        order=3,
+    )
+
 # Arithmetic
 
 PAIRS = [
@@ -178,6 +196,7 @@ BINARY = {  # name: (oracle, highest order)
     "divide": (np.divide, 3),
     "maximum": (np.maximum, 2),
     "minimum": (np.minimum, 2),
+    "logaddexp": (np.logaddexp, 3),
     "power": (np.power, 3),
     "greater": (np.greater, 1),
     "greater_equal": (np.greater_equal, 1),
@@ -186,6 +205,7 @@ BINARY = {  # name: (oracle, highest order)
     "equal": (np.equal, 1),
     "not_equal": (np.not_equal, 1),
     "wins": (lambda a, b: np.heaviside(a - b, 0.5), 1),
+    "at_zero": (lambda a, b: np.where(a == 0, b >= 0, False), 1),
 }
 for name, (oracle, order) in BINARY.items():
     f = OPERATIONS[name]
@@ -196,7 +216,7 @@ for name, (oracle, order) in BINARY.items():
     row(name, lambda a, f=f: f(a, 2.5), positive(3, 2), oracle=lambda a, f=oracle: f(a, 2.5), order=order)
     row(name, lambda b, f=f: f(2.5, b), positive(3, 2), oracle=lambda b, f=oracle: f(2.5, b), order=order)
     row(name, lambda a, f=f: f(a, 2), (2, 1, 3), oracle=lambda a, f=oracle: f(a, 2), order=order)
-for exponent in (0, 1, 3, -2, 0.5):
+for exponent in (0, 1, 3, 7, 16.0, 20, -1, -2, 0.5):
     row("power", lambda a, n=exponent: ops.power(a, n), positive(3, 2), oracle=lambda a, n=exponent: a**n, order=3)
 exponents = np.array([[0], [1], [2]])
 row("power", lambda a: a ** exponents.astype(a.dtype), (3, 2), oracle=lambda a: a**exponents, order=3)
@@ -220,6 +240,19 @@ for name, oracle in [("clip", np.clip), ("within", lambda x, low, high: 1.0 * ((
     ]:
         f = OPERATIONS[name]
         row(name, lambda x, f=f, b=given: f(x, *b), shape, oracle=lambda x, f=oracle, b=meant: f(x, *b))
+
+for name, oracle in [("floor", np.floor), ("ceil", np.ceil), ("round", np.rint)]:
+    row(name, getattr(ops, name), apart(3, 4), oracle=oracle, order=1)
+for a, b in [((3, 4), (4,)), ((3, 4), ()), ((), ())]:
+    row("mod", ops.mod, a, positive(*b), oracle=np.mod)
+row("mod", lambda a: a % -0.7, (3, 4), oracle=lambda a: np.mod(a, -0.7))
+row("mod", lambda b: 5.0 % b, positive(3, 4), oracle=lambda b: np.mod(5.0, b))
+for name in ("isnan", "isfinite"):
+    row(name, getattr(ops, name), np.array([1.0, np.nan, np.inf, -np.inf]), oracle=getattr(np, name), order=0)
+row("allclose", lambda: ops.allclose(np.ones(3), np.ones(3) + 1e-9), oracle=lambda: True)
+row("allclose", lambda: ops.allclose(np.ones(3), [1.0, 1.0, 1.1]), oracle=lambda: False)
+row("clip", lambda x, low: ops.clip(x, low, low + 0.5), (3, 4), (4,), oracle=lambda x, low: np.clip(x, low, low + 0.5))
+row("clip", lambda x, high: ops.clip(x, None, high), (3, 4), (), oracle=np.minimum)
 
 # Reductions
 
@@ -247,7 +280,7 @@ REDUCTIONS = {  # name: (oracle, settings, draws)
     "var": (np.var, AXES + SEVERAL_AXES + NO_ROWS, None),
     "max": (np.max, AXES + SEVERAL_AXES + NO_ROWS, apart),
     "min": (np.min, AXES + SEVERAL_AXES + NO_ROWS, apart),
-    "prod": (np.prod, AXES + NO_ROWS + NOTHING, None),
+    "prod": (np.prod, AXES + SEVERAL_AXES + NO_ROWS + NOTHING, None),
     "logsumexp": (scipy.special.logsumexp, AXES + SEVERAL_AXES[:-1] + NO_ROWS, None),
     "norm": (lambda x, **kw: np.sqrt(np.sum(x**2, **kw)), AXES + SEVERAL_AXES + NO_ROWS, None),
 }
@@ -339,6 +372,33 @@ for subscripts, a, b in [
         oracle=lambda a, b, s=subscripts: np.einsum(s, a, b, optimize=False),
     )
 
+for subscripts, shape in [
+    ("ij->ji", (2, 3)),
+    ("ij->j", (2, 3)),
+    ("ijk->ki", (2, 3, 4)),
+    ("ij->", (2, 3)),
+    ("ba", (2, 3)),
+]:
+    row(
+        "einsum",
+        lambda a, s=subscripts: ops.einsum(s, a),
+        shape,
+        oracle=lambda a, s=subscripts: np.einsum(s, a, optimize=False),
+    )
+for subscripts, *shapes in [
+    ("ij,jk,kl->il", (2, 3), (3, 4), (4, 2)),
+    ("ij,jk,kl", (2, 3), (3, 4), (4, 2)),
+    ("i,i,i->", (3,), (3,), (3,)),
+    ("bi,bj,ij->b", (2, 3), (2, 4), (3, 4)),
+    ("i,j,k,ijk->jk", (2,), (3,), (4,), (2, 3, 4)),
+]:
+    row(
+        "einsum",
+        lambda *all, s=subscripts: ops.einsum(s, *all),
+        *shapes,
+        oracle=lambda *all, s=subscripts: np.einsum(s, *all, optimize=False),
+    )
+
 LINEAR_ACTIVATIONS = {
     "identity": lambda z: z,
     "tanh": np.tanh,
@@ -390,6 +450,13 @@ SHAPING = [  # name, function of a module (ops or numpy) and x, shapes of x
     ("stack", lambda m, x: m.stack([x, x * 2.0]), [(4, 3), (), (0, 2)]),
     ("stack", lambda m, x: m.stack((x, x * 2.0), axis=-1), [(4, 3)]),
     ("stack", lambda m, x: m.stack((x, x * 2.0), axis=1), [(4, 3)]),
+    ("hstack", lambda m, x: m.hstack([x, x * 2.0]), [(4, 3), (5,), (2, 3, 4), ()]),
+    ("vstack", lambda m, x: m.vstack((x, x * 2.0)), [(4, 3), (5,), (2, 3, 4), ()]),
+    ("ravel", lambda m, x: m.ravel(x), [(4, 3), (5,), (), (0, 3)]),
+    ("tril", lambda m, x: m.tril(x), [(4, 3), (3, 4), (2, 3, 3)]),
+    ("tril", lambda m, x: m.tril(x, -1), [(4, 3)]),
+    ("triu", lambda m, x: m.triu(x), [(4, 3), (3, 4), (2, 3, 3)]),
+    ("triu", lambda m, x: m.triu(x, 2), [(3, 4)]),
     ("split", lambda m, x: m.split(x, 2), [(4, 3), (6,), (0, 2)]),
     ("split", lambda m, x: m.split(x, [1, 4], axis=1), [(2, 6), (2, 3)]),
     ("split", lambda m, x: m.split(x, 1, axis=-1), [(2, 3)]),
@@ -400,6 +467,7 @@ SHAPING = [  # name, function of a module (ops or numpy) and x, shapes of x
 for name, f, shapes in SHAPING:
     for shape in shapes:
         row(name, lambda x, f=f: f(ops, x), shape, oracle=lambda x, f=f: f(np, x))
+row("flatten", ops.flatten, (4, 3), oracle=np.ravel)
 row("pad", lambda x: ops.pad(x, 2, 1.5), (2, 3), oracle=lambda x: np.pad(x, 2, constant_values=1.5))
 row("concatenate", lambda a, b: ops.concatenate([a, b], 1), (2, 3), (2, 1), oracle=lambda a, b: np.hstack([a, b]))
 
@@ -443,6 +511,17 @@ INDICES = [  # shape, index
     ((), None),
     ((0, 3), (slice(None), [1, 1])),
     ((3, 4), ((2, 0, 2), (1, 3, 1))),
+    ((4,), np.array([True, False, True, True])),
+    ((4,), [True, False, False, True]),
+    ((3, 4), np.array([True, False, True])),
+    ((3, 4), np.arange(12).reshape(3, 4) % 5 < 2),
+    ((3, 4), np.zeros((3, 4), bool)),
+    ((3, 4), (slice(None), [True, False, False, True])),
+    ((3, 4), ([2, 0], np.array([True, False, False, True]))),
+    ((3, 4), (np.array([True, False, True]), None, slice(1, 3))),
+    ((2, 3, 4), (1, np.arange(12).reshape(3, 4) > 4)),
+    ((2, 3, 4), (Ellipsis, np.array([True, False, False, True]))),
+    ((), np.array(True)),
     ((3, 4), (range(0, 3, 2), (1, 1))),
 ]
 
@@ -496,6 +575,10 @@ for shape, indices, axis in [
 for shape, axis in [((3, 4), -1), ((3, 4), 0), ((7,), 0), ((2, 3, 4), 1), ((3, 4), None), ((0, 3), 1)]:
     row("sort", lambda x, a=axis: ops.sort(x, a), apart(*shape), oracle=lambda x, a=axis: np.sort(x, a))
     row("argsort", lambda x, a=axis: ops.argsort(x, a), apart(*shape), oracle=lambda x, a=axis: np.argsort(x, a))
+for shape, axis in [((3, 4), None), ((3, 4), 0), ((7,), -1), ((2, 3, 4), 1)]:
+    for name in ("argmax", "argmin"):
+        f, oracle = getattr(ops, name), getattr(np, name)
+        row(name, lambda x, f=f, a=axis: f(x, a), apart(*shape), oracle=lambda x, f=oracle, a=axis: f(x, a))
 
 # Losses
 

@@ -13,6 +13,7 @@ from hypothesis.extra import numpy as hnp
 import minigen
 from examples import BINARY, ELEMENTWISE, EXAMPLES, LOSSES, NAMES
 from minigen import Tensor, check, ops
+from minigen.ops import fused
 from minigen.tape import OPERATIONS, leaf
 from minigen.watching import Watcher, watch
 
@@ -375,6 +376,23 @@ def test_the_fused_relu_has_slope_zero_at_zero():
     weight, bias = leaf(np.eye(2)), leaf(np.zeros(2))
     y = ops.linear(np.array([[0.0, 1.0]]), weight, bias, activation="relu")
     assert minigen.grad(ops.sum(y), bias).data.tolist() == [0.0, 1.0]
+
+
+@pytest.mark.parametrize("shape", [(5, 3), (3,), (2, 4, 3), (0, 3)])
+@pytest.mark.parametrize("activation", fused.ACTIVATIONS)
+def test_the_fused_linear_layer_is_the_plain_one(activation, shape):
+    rng = np.random.default_rng(4)
+    arrays = [rng.standard_normal(shape), rng.standard_normal((4, 3)), rng.standard_normal(4)]
+    upstream = rng.standard_normal((*shape[:-1], 4))
+    found = []
+    for f in (ops.linear, fused.plain_linear):
+        leaves = [leaf(array) for array in arrays]
+        y = f(*leaves, activation=activation)
+        first = minigen.grad(ops.sum(y * upstream), leaves, create_graph=True)
+        square = sum(ops.sum(g**2) for g in first)
+        found.append([y, *first, *minigen.grad(square + 0.0 * sum(ops.sum(x * x) for x in leaves), leaves)])
+    for a, b in zip(*found):
+        np.testing.assert_allclose(a.data, b.data, rtol=1e-11, atol=1e-12)
 
 
 def test_equal_arguments_of_maximum_share():
