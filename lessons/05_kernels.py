@@ -18,7 +18,7 @@ import numba
 import numpy as np
 from lesson import Lesson
 
-from minigen import grad, kernels, nn, ops, optim, tape, tensor
+from minigen import grad, kernels, nn, ops, optim, tape, tensor, watching
 
 lesson = Lesson("05_kernels")
 normal = lambda *shape: lesson.rng.standard_normal(shape, np.float32)
@@ -181,7 +181,7 @@ lesson.claim(f"fused and unfused layer: values and gradients agree to {gap:.0e} 
 kinds = {"matmul": "matrix products", "tanh_grad": "bias and bend", "mse": "loss and sums", "step": "Adam"}
 
 
-class Stopwatch(tape.Watcher):
+class Stopwatch(watching.Watcher):
     def __init__(self):
         self.spent = dict.fromkeys(kinds.values(), 0.0)
 
@@ -205,7 +205,7 @@ def profile(width):
     adam, rows = optim.Adam(net), []
     for _ in range(6400 // width):
         start = default_timer()
-        with tape.watch(Stopwatch()) as watch:
+        with watching.watch(Stopwatch()) as watch:
             adam.zero_grad()
             ops.mse(net(x), y).backward()
         watch.timed("step", adam.step)

@@ -16,7 +16,7 @@ from contextvars import ContextVar
 from heapq import heappop, heappush
 from itertools import count
 from operator import attrgetter
-from typing import TypeAlias, overload
+from typing import Any, TypeAlias, overload
 
 import numpy as np
 
@@ -40,7 +40,7 @@ class Node:
     gradient: np.ndarray | None
     line: tuple[str, int] | None
 
-    def __init__(self, op, raw, static, parents, value):
+    def __init__(self, op: Callable | None, raw: Sequence, static: dict | None, parents: Sequence, value: np.ndarray):
         self.op, self.raw, self.static, self.parents, self.value = op, raw, static, parents, value
         self.id = next(_ids)
 
@@ -114,7 +114,7 @@ class Tensor(Operators):
                 by.act(add_to, (leaf.gradient, part), (leaf.gradient,))
 
 
-def tensor(data, requires_grad: bool = False) -> Tensor:
+def tensor(data: Any, requires_grad: bool = False) -> Tensor:
     """A tensor holding a copy of `data` (array, number or nested list).
 
     Python floats become float32; float32 and float64 arrays keep their dtype. With `requires_grad` it is a leaf of the
@@ -251,7 +251,7 @@ Cotangent: TypeAlias = Tensor | np.ndarray | None
 def grad(y: Tensor, xs: Tensor, create_graph: bool = False, cotangent: Cotangent = None) -> Tensor: ...
 @overload
 def grad(y: Tensor, xs: Sequence[Tensor], create_graph: bool = False, cotangent: Cotangent = None) -> list[Tensor]: ...
-def grad(y, xs, create_graph=False, cotangent=None):
+def grad(y: Any, xs: Any, create_graph: bool = False, cotangent: Cotangent = None) -> Any:
     """Gradient of the scalar `y` by `xs`: one tensor for one tensor, a list for a sequence.
 
     With `create_graph` the result is itself on the tape and can be differentiated again. Leaves' `.grad` are not

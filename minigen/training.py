@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import DTypeLike
 from tqdm import tqdm
 
 from ._support.arrays import as_numbers, check_finite
@@ -125,7 +126,7 @@ class Networks(Module):
             setattr(self, name, network)
 
 
-def as_data(arrays: Sequence, dtype, caller: str = "fit()") -> tuple[np.ndarray, ...]:
+def as_data(arrays: Sequence, dtype: DTypeLike, caller: str = "fit()") -> tuple[np.ndarray, ...]:
     """Arrays ready to train on: floats in the given dtype, all of one length, none empty, all values finite.
 
     Integers and booleans stay what they are: they may be labels. Raises TypeError or ValueError naming the array and

@@ -18,13 +18,7 @@ TREES = {path.relative_to(PACKAGE).as_posix(): ast.parse(path.read_text(encoding
 ARITHMETIC = {"add", "subtract", "multiply", "divide", "negative", "power", "matmul"}
 
 # Public functions and methods that still miss a hint, by file: this list only becomes shorter.
-WITHOUT_HINTS: dict[str, int] = {
-    "models/entropy.py": 6,
-    "models/gan.py": 1,
-    "physics/quantities.py": 1,
-    "tape.py": 3,
-    "training.py": 1,
-}
+WITHOUT_HINTS: dict[str, int] = {}
 
 
 def prefix_calls(tree: ast.AST, bare: bool):

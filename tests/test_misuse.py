@@ -551,7 +551,7 @@ PHYSICS = [
         "a split of rows",
         lambda w: datasets.train_test_split(X, w.rng),
         TypeError,
-        "data=array",
+        "ndarray as data",
         "PendulumTrajectories",
     ),
     row(

@@ -22,11 +22,11 @@ import numpy as np
 
 from .. import nn, ops
 from .._support.settings import Count, Positive, checked
-from ..tape import grad, no_grad, tensor
-from .gan_losses import LOSSES
+from ..tape import Tensor, grad, no_grad, tensor
+from .gan_losses import LOSSES, Examples
 
 
-def jacobian(function: Callable, Z) -> np.ndarray:
+def jacobian(function: Callable, Z: np.ndarray) -> np.ndarray:
     """Derivatives of function(z) by z at each row of Z: (n, d, k), element [i, a, b] that of output a by latent b.
 
     `function` takes tensors (n, k) to (n, d) row by row. Computed by d passes backwards.
@@ -38,7 +38,7 @@ def jacobian(function: Callable, Z) -> np.ndarray:
     return np.stack([grad(ops.sum(x[:, a]), z).data for a in range(x.shape[1])], axis=1)
 
 
-def exact_entropy(generator: Callable, Z) -> tuple[float, float]:
+def exact_entropy(generator: Callable, Z: np.ndarray) -> tuple[float, float]:
     """Entropy in nats of x = generator(z), z from N(0, I), and the standard error of that number.
 
     H(x) = H(z) + E log |det J|: the mean is taken over the rows of Z (n, k), draws from N(0, I). For more outputs than
@@ -81,12 +81,12 @@ class JSDInformation(nn.Module):
     def __init__(self, d: int, k: int, hidden: Sequence[int] = (128, 128), *, rng: np.random.Generator):
         self.statistics = nn.MLP([d + k, *hidden, 1], "silu", rng=rng)
 
-    def forward(self, x, z):
+    def forward(self, x: Examples, z: Examples) -> Tensor:
         others = ops.concatenate([z[1:], z[:1]])
         together, apart = (self.statistics(ops.concatenate([x, latent], axis=1)) for latent in (z, others))
         return LOSSES["minimax"].critic(together, apart)
 
-    def information(self, x, z) -> float:
+    def information(self, x: np.ndarray, z: np.ndarray) -> float:
         """I(x, z) in nats, as the mean of T over pairs that belong together: right for the best T, no bound else."""
         with no_grad():
             return float(np.mean(self.statistics(ops.concatenate([x, z], axis=1)).data, dtype=np.float64))
@@ -102,10 +102,10 @@ class InfoGANBound(nn.Module):
     def __init__(self, d: int, k: int, hidden: Sequence[int] = (128, 128), *, rng: np.random.Generator):
         self.encoder = nn.MLP([d, *hidden, k], "silu", rng=rng)
 
-    def forward(self, x, z):
+    def forward(self, x: Examples, z: Examples) -> Tensor:
         return ops.mean(ops.sum(ops.square(z - self.encoder(x)), axis=1)) * 0.5
 
-    def information(self, x, z) -> float:
+    def information(self, x: np.ndarray, z: np.ndarray) -> float:
         """A lower bound of I(x, z) in nats, for q(z | x) normal with the residuals' own variance in each latent.
 
         H(z) + E log q(z | x) = -(1/2) sum over the latents of log mean (z - E(x))^2. Barber and Agakov (2003).

@@ -32,7 +32,7 @@ from ..nn.module import Flat
 from ..tape import Tensor, no_grad, tensor
 from ..training import Callback, History, Networks, descend, run
 from ..watching import act
-from .gan_losses import LOSSES, input_gradient, interpolates, packed, unit_norm_penalty, zero_centred_penalty
+from .gan_losses import LOSSES, Examples, input_gradient, interpolates, packed, unit_norm_penalty, zero_centred_penalty
 from .networks import ActivationName, mlp
 from .scaling import overall
 
@@ -306,7 +306,7 @@ class Game:
         """n examples by the generator as it is now, in scaled data."""
         return self.generator(ops.normal(self.rng, (n, self.gan.latent)))
 
-    def shown(self, x, noise_sd: np.ndarray):
+    def shown(self, x: Examples, noise_sd: np.ndarray) -> Examples:
         """Examples as the critic sees them: with instance noise, and packed."""
         if self.gan.instance_noise:
             x = x + noise_sd * ops.normal(self.rng, x.shape)

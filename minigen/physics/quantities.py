@@ -39,7 +39,7 @@ Drag = quantity("kg/s", least=0)
 Gravity = quantity("m/s^2", least=0)
 
 
-def together(caller: str, **quantities) -> list[np.ndarray]:
+def together(caller: str, **quantities: Any) -> list[np.ndarray]:
     """Quantities, given by their names, broadcast to one shape; ValueError where that cannot be."""
     try:
         return list(np.broadcast_arrays(*(np.asarray(x, float) for x in quantities.values())))

@@ -17,7 +17,6 @@ from numpy.typing import DTypeLike
 
 from .._support.interrupt import interrupt_flag
 from .._support.settings import Count, Kind, Rng, checked, is_number, is_whole
-from ..targets import Target
 from .adaptation import FIRST_STEP, NoStepSize, mean_rate, rough_step_size
 from .density import Density, LogProb, as_position
 from .kernel import Kernel, State
@@ -298,7 +297,7 @@ class _Path:
 
     def __init__(self, base: Any, log_prob: LogProb, compile: bool):
         self.base = base
-        self._first = Density((base.log_prob, None) if isinstance(base, Target) else base.log_prob, compile)
+        self._first = Density(base.log_prob, compile)
         self._last = Density(log_prob, compile)
         self.power, self.needs_grad = 0.0, True
         self._seen, self._grad = None, None
@@ -345,11 +344,6 @@ def _mover(kernel: Callable[[LogProb], Kernel], path: _Path) -> Kernel:
         raise ValueError(
             f"annealed_importance_sampling() got the kernel {mover!r}; expected one that keeps each rung's law: with "
             "an acceptance step, unlike ula, and at temperature 1"
-        )
-    if mover.needs_grad and isinstance(path.base, Target):
-        raise ValueError(
-            f"annealed_importance_sampling() got the base {path.base.name}, which has no gradient, and {mover!r}, "
-            "which needs the gradient; take kernel=random_walk, or a distribution as base"
         )
     path.needs_grad = mover.needs_grad
     return mover
