@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from .. import kernels
 from ..dtypes import OPERATIONS
 from ..tape import primitive
 from .elementwise import check_alpha, check_slope, elu_grad, leaky_relu_grad, sigmoid_grad, tanh_grad
-from .matmul import matrix_product
+from .matmul import matrix_product, product
 from .reductions import sum
 from .shaping import reshape, transpose
 
@@ -55,7 +53,7 @@ def _linear(x, weight, bias, activation="identity", **settings):
     if activation not in ACTIVATIONS:
         raise ValueError(f"activation {activation!r} cannot be fused; choose one of {', '.join(ACTIVATIONS)}")
     rows = x if x.ndim == 2 else x.reshape(-1, x.shape[-1])
-    z = np.dot(rows, weight.T)
+    z = product(rows, weight.T)
     kernel, constants, _ = ACTIVATIONS[activation]
     getattr(kernels, kernel)(z, bias, *constants(**settings))
     return z if x.ndim == 2 else z.reshape(*x.shape[:-1], weight.shape[0])
@@ -79,7 +77,7 @@ def _linear_into(out, x, weight, bias, activation="identity", **settings):
         return [(kernels.copy_result, (out, _linear, (x, weight, bias, activation), settings))]
     rows, z = x.reshape(-1, x.shape[-1]), out.reshape(-1, weight.shape[0])
     kernel, constants, _ = ACTIVATIONS[activation]
-    return [(np.dot, (rows, weight.T, z)), *getattr(kernels, kernel).into(z, bias, *constants(**settings))]
+    return [(product, (rows, weight.T, z)), *getattr(kernels, kernel).into(z, bias, *constants(**settings))]
 
 
 linear = primitive("linear", _linear, joint=_linear_back, into=_linear_into)
