@@ -573,7 +573,7 @@ def test_bernoulli_bounds_stay_below_the_likelihood_by_quadrature():
 def test_bernoulli_data_are_not_scaled_and_samples_are_probabilities_or_bits():
     X = binary(200) * [1, 1, 1, 0]  # with a feature that never changes
     vae = small(X, decoder="bernoulli", steps=600, lr=0.01)
-    np.testing.assert_array_equal(vae._unit(X, ""), X)
+    np.testing.assert_array_equal(vae._to_unit(X), X)
     n = 20000
     p, bits = vae.sample(n, rng(1)), vae.sample(n, rng(1), noise=True)
     assert ((p >= 0) & (p <= 1)).all() and set(np.unique(bits)) == {0.0, 1.0}
