@@ -179,6 +179,27 @@ def test_a_layer_with_its_own_generator_resumes(ending, tmp_path):
 
 
 @both_formats
+def test_generators_in_lists_and_dicts_of_a_layer_resume(ending, tmp_path):
+    class Noisy(nn.Module):
+        def __init__(self):
+            self.linear = nn.Linear(2, 2, rng=np.random.default_rng(0))
+            self.noise = [np.random.default_rng(1), {"deep": (np.random.default_rng(2),)}]
+
+        def forward(self, x):
+            return self.linear(x + ops.normal(self.noise[0], x.shape)) * ops.normal(self.noise[1]["deep"][0], x.shape)
+
+    path, x = tmp_path / f"c{ending}", np.ones((3, 2), np.float32)
+    net = nn.Sequential(Noisy(), nn.Linear(2, 2, rng=np.random.default_rng(0)))
+    net(x)
+    storage.save(path, net)
+    assert set(storage.load(path).generators) == {"module.0.noise.0", "module.0.noise.1.deep.0"}
+    other = nn.Sequential(Noisy(), nn.Linear(2, 2, rng=np.random.default_rng(0)))
+    storage.load(path, other)
+    for _ in range(2):
+        np.testing.assert_array_equal(other(x).data, net(x).data)
+
+
+@both_formats
 def test_parts_that_were_not_asked_for_are_left_aside(ending, tmp_path):
     run, other = Run(seed=1), Run(seed=2)
     storage.save(tmp_path / f"a{ending}", **run.parts())

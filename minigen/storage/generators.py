@@ -23,7 +23,7 @@ def named_generators(module: Module | None, rng: np.random.Generator | None) -> 
     """Everything that draws, by name: "rng", and "module.NAME" for each generator that a layer holds."""
     found = {} if rng is None else {"rng": rng}
     for prefix, layer in module.modules() if module is not None else ():
-        for name, value in vars(layer).items():
+        for name, value in layer.attributes():
             if isinstance(value, np.random.Generator):
                 found[".".join(filter(None, ["module", prefix, name]))] = value
     return found
