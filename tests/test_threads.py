@@ -279,6 +279,34 @@ def test_overlapping_loops_give_ctrl_c_back(order):
         signal.signal(signal.SIGINT, before)
 
 
+def test_a_loop_that_another_thread_ends_gives_ctrl_c_back_when_the_next_one_ends():
+    mine = lambda number, frame: None
+    before = signal.signal(signal.SIGINT, mine)
+    try:
+        for _ in range(2):
+            block = interrupt_flag()
+            block.__enter__()
+            with ThreadPoolExecutor(1) as pool:  # such as a generator that is collected there
+                pool.submit(block.__exit__, None, None, None).result()
+            with interrupt_flag() as pressed:
+                signal.raise_signal(signal.SIGINT)
+                assert pressed
+            assert signal.getsignal(signal.SIGINT) is mine
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_a_handler_put_in_place_during_a_loop_stays():
+    theirs = lambda number, frame: None
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        with interrupt_flag():
+            signal.signal(signal.SIGINT, theirs)
+        assert signal.getsignal(signal.SIGINT) is theirs
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def test_modules_built_in_many_threads_find_their_parameters(often):
     def build(seed):
         for i in range(60):

@@ -41,7 +41,7 @@ def interrupt_flag() -> Iterator[list[bool]]:
     if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         yield pressed
         return
-    if not _flags:
+    if signal.getsignal(signal.SIGINT) is not _press:  # not so where another thread has ended the last loop
         before = signal.signal(signal.SIGINT, _press)
         _before[:] = [signal.SIG_DFL if before is None else before]
     _flags.append(pressed)
@@ -49,7 +49,8 @@ def interrupt_flag() -> Iterator[list[bool]]:
         yield pressed
     finally:
         _flags[:] = [flag for flag in _flags if flag is not pressed]
-        if not _flags and threading.current_thread() is threading.main_thread():
+        is_ours = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) is _press
+        if not _flags and is_ours:  # else the program has put a handler of its own in place meanwhile
             signal.signal(signal.SIGINT, _before[0])
 
 
