@@ -33,7 +33,7 @@ from ._support.settings import (
     taken,
 )
 from .nn.module import Flat, Module
-from .watching import act
+from .watching import act, refuse
 
 ModuleToTrain = Annotated[
     Module, instance_of(Module, "such as nn.MLP(...): put loose parameters into a Module as attributes")
@@ -396,19 +396,24 @@ class WeightAverage:
         trains or reads the module meanwhile finds the averaged ones; `network` is free of that.
         """
         self._check_begun()
-        with _applying:
-            if self._uses == 0:
-                self._own = self._flat().data.copy()
-            self._uses += 1
-            self._put(self.average)
+        refuse("averaged weights were put into the network; use average.network(), made outside the step")
+        counted = False
         try:
+            with _applying:
+                if self._uses == 0:
+                    self._own = self._flat().data.copy()
+                self._uses, counted = self._uses + 1, True
+                self._put(self.average)
             yield self.module
         finally:
             with _applying:
-                self._uses -= 1
-                if self._uses == 0:
+                self._uses -= counted
+                if self._uses == 0 and self._own is not None:
                     own, self._own = self._own, None
                     self._put(own)
+
+    def __getstate__(self) -> dict:
+        return {**vars(self), "_own": None, "_uses": 0}  # a copy is nobody's to put back
 
     def _check_begun(self) -> None:
         if self.average is None:

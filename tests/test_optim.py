@@ -9,6 +9,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+import minigen
 from minigen import nn, ops, optim, tensor
 from minigen.tape import leaf
 
@@ -479,6 +480,36 @@ def test_overlapping_uses_of_an_average_leave_the_networks_own_weights(order):
     for last, i in enumerate(order):
         uses[i].__exit__(None, None, None)
         np.testing.assert_array_equal(net.flat().data, own if last else average.average)
+
+
+def test_an_average_that_could_not_be_applied_leaves_nothing_behind():
+    net, average = averaged_network()
+    own = net.flat().data.copy()
+
+    @minigen.compile
+    def step(x):
+        with average.applied():
+            return ops.sum(net(x))
+
+    for _ in range(2):
+        with pytest.raises(minigen.CompileError, match=r"average.network\(\)"):
+            step(np.ones((4, 2), np.float32))
+    with average.applied():
+        np.testing.assert_array_equal(net.flat().data, average.average)
+    np.testing.assert_array_equal(net.flat().data, own)
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])
+def test_a_copy_of_an_average_in_use_is_not_in_use(copied):
+    net, average = averaged_network()
+    own = net.flat().data.copy()
+    with average.applied():
+        twin = copied(average)
+    np.testing.assert_array_equal(net.flat().data, own)
+    twin.module.flat().data = 3.0
+    with twin.applied():
+        np.testing.assert_array_equal(twin.module.flat().data, average.average)
+    np.testing.assert_array_equal(twin.module.flat().data, np.full_like(own, 3.0))
 
 
 def test_many_threads_use_an_average():
