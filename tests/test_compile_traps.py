@@ -367,6 +367,21 @@ LIVE = {  # settings of `train`
     "the buffer moved": {"between": lambda i, net, o: i == 2 and nn.Sequential(mlp(), net).flat()},
     "a gradient given": {"between": lambda i, net, o: i == 2 and setattr(net[0].weight, "grad", np.ones((5, 3), "f"))},
     "a gradient taken away": {"between": lambda i, net, o: i == 2 and setattr(net[0].weight, "grad", None)},
+    "a generator in place of another": {
+        "net": lambda: nn.Sequential(*mlp().layers, nn.Dropout(0.5, rng=rng(4))),
+        "between": lambda i, net, o: i % 3 == 2 and setattr(net[-1], "rng", rng(i)),
+    },
+    "running averages in place of others": {
+        "net": lambda: nn.Sequential(*mlp().layers, nn.BatchNorm1d(1)),
+        "between": lambda i, net, o: (
+            i % 3 == 2 and setattr(net[-1], "running_mean", np.ones(1, "f")),
+            net.train(i < 1),
+        ),
+    },
+    "singular vectors in place of others": {
+        "net": lambda: nn.Sequential(nn.SpectralLinear(3, 2, rng=rng(1)), nn.Linear(2, 1, rng=rng(2))),
+        "between": lambda i, net, o: i % 3 == 2 and setattr(net[0], "v", np.eye(3, dtype="f")[i % 2]),
+    },
     "used twice": {"loss": lambda net, x: squares(net, x) * squares(net, x + 1.0)},
     "no layer but a parameter": {"loss": lambda net, x: ops.sum(net[0].weight * net[0].weight.data) + squares(net, x)},
     "float64": {"net": lambda: mlp(np.float64)},
@@ -798,6 +813,18 @@ def test_one_switch_turns_it_off(monkeypatch):
         np.testing.assert_array_equal(y, x * x.sum().item())
         assert not z.requires_grad
     assert len(ran) == 5
+
+
+def test_the_switch_is_looked_at_in_every_call(monkeypatch):
+    ran = []
+    step = minigen.compile(lambda x: ran.append(1) or ops.sum(minigen.tensor(x) * leaf(X[0])))
+    for i, x in enumerate(X[:9]):
+        if i == 3:
+            monkeypatch.setenv("MINIGEN_COMPILE", "0")
+        elif i == 6:
+            monkeypatch.delenv("MINIGEN_COMPILE")
+        assert step(x).item() == ops.sum(ops.multiply(x, X[0])).item()
+    assert len(ran) == 2 + 3  # the recording and the second call, and while it was off
 
 
 def test_check_debug_sees_every_call():

@@ -78,7 +78,7 @@ class CompiledStep:
 
     def __call__(self, *args: Any, **settings: Any) -> Any:
         kept = self.recordings
-        if kept.gave_up or watcher.get() is not None:
+        if kept.gave_up or watcher.get() is not None or is_off():
             return self._as_it_is(args, settings)
         if self._methods is not None and args and isinstance(args[0], self._methods.holder):
             return self.__get__(args[0])(*args[1:], **settings)
@@ -87,26 +87,20 @@ class CompiledStep:
             try:
                 plans = kept.plans.setdefault(key_of(values, names), [])
             except TypeError as error:
-                return self._refuse_or_run(error, args, settings)
+                raise TypeError(
+                    f"{self.name}() is compiled and takes arrays, tensors, and constants that can be told apart; "
+                    f"{error}: give each array as an argument of its own"
+                ) from None
             for plan in plans:
                 if plan.stands():
                     break
             else:
-                return self._as_it_is(args, settings) if is_off() else self._record(plans, values, names)
+                return self._record(plans, values, names)
             plan.count += 1
             kept.latest = plan
             if self.check or plan.count in CHECKED:
                 return self._compare(plan, values, names)
             return plan.run(values)
-
-    def _refuse_or_run(self, error, args, settings):
-        """What to do with arguments that no recording can be found by."""
-        if is_off():
-            return self._as_it_is(args, settings)
-        raise TypeError(
-            f"{self.name}() is compiled and takes arrays, tensors, and constants that can be told apart; {error}: "
-            "give each array as an argument of its own"
-        ) from None
 
     def _as_it_is(self, args, settings):
         if is_recording():
@@ -247,9 +241,15 @@ class KeptByInstance:
         return KeptByInstance, ()
 
 
+_environment: Any = os.environ
+_SWITCH, _OFF = "MINIGEN_COMPILE", "0"
+if hasattr(os.environ, "_data"):  # what is behind it is asked in 0.1 µs, and os.environ itself in 2: every step does
+    _environment, _SWITCH, _OFF = os.environ._data, os.environ.encodekey(_SWITCH), os.environ.encodevalue(_OFF)
+
+
 def is_off() -> bool:
-    """Whether the environment says that no step shall be recorded."""
-    return os.environ.get("MINIGEN_COMPILE") == "0"
+    """Whether the environment says now that no step shall be recorded or replayed."""
+    return _environment.get(_SWITCH) == _OFF
 
 
 def _returned(recorder) -> Callable:
@@ -289,8 +289,9 @@ def compile(step: Callable, *, check: bool = False, strict: bool = True) -> Comp
     recording. Lines of the step that are not operations (a print, a counter, `log[i] = ...` into an array of the
     program) run only in the calls named above.
 
-    With the environment variable `MINIGEN_COMPILE=0` nothing is recorded and every step runs as it is; so it does under
-    `check.debug()`. A method has recordings for each instance. `minigen/compile/README.md` explains how it is done.
+    While the environment variable `MINIGEN_COMPILE` is 0 nothing is recorded or replayed and every step runs as it is;
+    so it does under `check.debug()`. A method has recordings for each instance. `minigen/compile/README.md` explains
+    how it is done.
 
     Raises CompileError, with the state as it was before the call, for what a replay would not do again: `.item()`,
     `float()`, a branch on a value, a change in place, a compiled step inside another.

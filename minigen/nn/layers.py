@@ -173,7 +173,7 @@ class Dropout(Module):
         _check_array(x, "Dropout")
         if not relies(self, "training") or self.rate == 0:
             return x
-        return x * ops.dropout_mask(self.rng, x.shape, self.rate, x.dtype)
+        return x * ops.dropout_mask(relies(self, "rng"), x.shape, self.rate, x.dtype)
 
     def __repr__(self) -> str:
         return f"Dropout({self.rate})"
@@ -238,7 +238,7 @@ class BatchNorm1d(Module):
         if relies(self, "training"):
             mean, var = self._statistics(x)
         else:
-            mean, var = shown(self.running_mean), shown(self.running_var)
+            mean, var = shown(relies(self, "running_mean")), shown(relies(self, "running_var"))
         along = (lambda v: v) if x.ndim == 2 else lambda v: ops.reshape(v, (-1, 1))
         y = (x - along(mean)) / ops.sqrt(along(var) + self.eps)
         return y if self.weight is None else y * along(self.weight) + along(self.bias)
@@ -253,7 +253,7 @@ class BatchNorm1d(Module):
             )
         axes = 0 if x.ndim == 2 else (0, 2)
         mean, var = ops.mean(x, axis=axes), ops.var(x, axis=axes)
-        tracked = (self.running_mean, self.running_var, self.num_batches_tracked)
+        tracked = [relies(self, name) for name in self.buffer_names]
         act(self._track, _raw(mean), _raw(var), count, changes=tracked)
         return mean, var
 

@@ -42,10 +42,11 @@ class SpectralLinear(Linear):
 
     def normalised(self) -> Tensor:
         """The weight divided by sigma, (n_out, n_in), after one round of the power iteration if in training mode."""
+        u, v = relies(self, "u"), relies(self, "v")
         if relies(self, "training"):
-            act(self._iterate, self.weight.data, changes=(self.u, self.v))
+            act(self._iterate, self.weight.data, changes=(u, v))
         # Copies, because another forward pass may move u and v before the backward pass of this one.
-        u, v = ops.astype(self.u, self.u.dtype), ops.astype(self.v, self.v.dtype)
+        u, v = ops.astype(u, u.dtype), ops.astype(v, v.dtype)
         sigma = ops.sum(self.weight @ v * u)
         return self.weight / ops.maximum(sigma, EPS)
 
