@@ -23,6 +23,7 @@ from ._support.settings import Count, Positive, Rng, checked
 from .compile import compile as compiled
 from .nn.module import Module
 from .optim import Adam, Optimizer, WeightAverage, clip_grad_norm
+from .storage.generators import named_generators
 from .storage.training_state import TrainingState
 from .tape import Tensor, no_grad
 from .watching import live_check
@@ -262,8 +263,9 @@ def fit(
     max_norm : limit for the norm of the gradient.
     average : updated after each step.
     validation : arrays like `data`; `loss` of all of it is taken in eval mode every `validate_every` steps and at the
-        end. Looking does not change what is learned: afterwards `rng` is as it was before. With `patience`, training
-        ends when the loss has not improved that many times in a row, and the best weights are put back.
+        end. Looking does not change what is learned: afterwards `rng` and the generators of the layers are as they were
+        before. With `patience`, training ends when the loss has not improved that many times in a row, and the best
+        weights are put back.
     callbacks, checkpoint, checkpoint_every, resume, compile, progress, label, model, history : see `run`.
 
     Returns the `History`. Raises FloatingPointError, before the weights are touched, when the loss or its gradient is
@@ -355,7 +357,8 @@ def run(
     validate : a loss to watch, called in eval mode with the number of steps done; see `fit`.
     callbacks : called with a `StepInfo` after each step, in eval mode; one that returns True ends the training.
     checkpoint : file that holds the whole state, written every `checkpoint_every` steps and at the end. With `resume`,
-        training continues from it bit for bit as if it had never stopped: give the same arguments.
+        training continues from it bit for bit as if it had never stopped: give the same arguments. A place that cannot
+        be written to is found before the first step; a disk that is full later costs the file, with a warning.
     compile : record the step once and replay it (see `minigen.compile`), with the same result. A step that cannot be
         recorded, because it looks at values or draws with NumPy, runs as it is, with a warning.
     progress : show a bar; default: only on a terminal.
@@ -369,13 +372,15 @@ def run(
     history = History() if history is None else history
     module, batches = parts["module"], Minibatches(len(data[0]), batch_size, rng)
     state = TrainingState(parts, batches, history, checkpoint, checkpoint_every)
-    done = state.restore(steps) if resume else 0
+    done = _restored(state, steps, history) if resume else 0
     watch = _Validation(validate, validate_every, patience, state)
     compute = compiled(step, strict=False) if compile else step
 
     def is_going():
         return done < steps and history.stopped == "steps"
 
+    if is_going():
+        state.before(done)
     module.train()
     try:
         with Progress(steps, done, history, label, progress) as bar:
@@ -401,6 +406,15 @@ def run(
     finally:
         module.eval()
     return history
+
+
+def _restored(state: TrainingState, steps: int, history: History) -> int:
+    """The step of the checkpoint, with all put back as it was: Ctrl-C meanwhile leaves nothing half done."""
+    with interrupt_flag() as pressed:
+        done = state.restore(steps)
+    if pressed:
+        history.stopped = "interrupt"
+    return done
 
 
 def _drawn(data: Sequence[np.ndarray], batches: Minibatches, minibatches: int) -> list[np.ndarray]:
@@ -440,12 +454,16 @@ class _Validation:
             self.state.module.load_state_dict(self.state.best)
 
     def _look(self, step: int) -> None:
-        module, rng = self.state.module, self.state.batches.rng
-        before = rng.bit_generator.state
+        module = self.state.module
+        sources = [rng.bit_generator for rng in named_generators(module, self.state.batches.rng).values()]
+        before = [source.state for source in sources]
         module.eval()
-        value = self.validate(np.asarray(step, np.float32))
+        try:
+            value = self.validate(np.asarray(step, np.float32))
+        finally:
+            for source, state in zip(sources, before):
+                source.state = state
         module.train()
-        rng.bit_generator.state = before
         if self.state.history.add_validation(step, value):
             self.state.best = module.state_dict()
 

@@ -1,6 +1,7 @@
 """Does the training loop do what it says: each row once, resumed bit for bit, stopped when asked, quiet in a pipe?"""
 
 import copy
+import errno
 import math
 import os
 import signal
@@ -219,6 +220,30 @@ def test_looking_does_not_change_what_is_learned():
     run(moved, callbacks=[lambda info: info.model.eval() and None])
     assert_same(plain, watched)
     assert_same(plain, moved)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_looking_leaves_every_generator_where_it_was(fails):
+    module, draws, seen = Slope(), rng(1), []
+    module.noise = [{"of a layer": rng(2)}]
+    mine = module.noise[0]["of a layer"]
+    states = lambda: (draws.bit_generator.state, mine.bit_generator.state)
+
+    def loss(x):
+        if x[0] == 2:  # held out
+            seen.append(states())
+            draws.normal(), mine.normal()
+            if fails:
+                raise KeyError
+        return module.loss(x) * 1.0
+
+    check = lambda info: seen.append(states())
+    try:
+        fit(module, loss, (np.ones(5),), rng=draws, steps=3, optimizer=optim.SGD(module, 1.0), callbacks=[check],
+            validation=(np.full(3, 2.0),), validate_every=1, compile=False)  # fmt: skip
+    except KeyError:
+        seen.append(states())
+    assert seen[0] == seen[1] and len(seen) == (2 if fails else 6)
 
 
 def test_early_stopping_puts_the_best_weights_back():
@@ -531,6 +556,93 @@ def test_a_checkpoint_is_written_at_the_asked_steps_and_at_the_end(tmp_path):
     assert steps == [None, None, None, 3, 3, 3, 6, 6]
     assert storage.load(path).step == 8
     assert os.listdir(tmp_path) == ["c.npz"]
+
+
+NO_PLACE = {
+    "no folder": (OSError, "there is no folder", lambda path: path.parent / "none" / "c.npz"),
+    "a file for a folder": (OSError, "there is no folder", lambda path: (path.touch(), path / "c.npz")[1]),
+    "a folder": (OSError, "is a folder", lambda path: path.parent),
+    "another ending": (ValueError, "ends in '.txt'", lambda path: path.with_suffix(".txt")),
+    "no path": (TypeError, "expected a path", lambda path: 3),
+}
+
+
+@pytest.mark.parametrize("what", NO_PLACE)
+def test_a_checkpoint_that_cannot_be_written_is_found_before_the_first_step(what, tmp_path):
+    error, message, place = NO_PLACE[what]
+    (tmp_path / "d.npz").mkdir()
+    task = regression(1)
+    before, draws = task.module.state_dict(), task.rng.bit_generator.state
+    with pytest.raises(error, match=message):
+        run(task, checkpoint=place(tmp_path / "d.npz" / "c.npz"))
+    assert task.optimizer.steps == 0 and task.rng.bit_generator.state == draws
+    for name, array in before.items():
+        np.testing.assert_array_equal(task.module.state_dict()[name], array)
+
+
+def test_a_full_disk_and_what_cannot_be_saved_are_found_before_the_first_step(tmp_path, monkeypatch):
+    class Mine(np.random.PCG64):
+        pass
+
+    task = regression(1)
+    task.module[2].rng = np.random.Generator(Mine(1))
+    with pytest.raises(TypeError, match="cannot store"):
+        run(task, checkpoint=tmp_path / "c.npz")
+    other = regression(1)
+    monkeypatch.setattr(os, "fsync", no_space)
+    with pytest.raises(OSError, match="No space"):
+        run(other, checkpoint=tmp_path / "c.npz")
+    assert task.optimizer.steps == other.optimizer.steps == 0
+    assert os.listdir(tmp_path) == []
+
+
+def no_space(*_):
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_looking_whether_there_is_a_place_leaves_the_file_that_is_there(tmp_path):
+    path = tmp_path / "c.npz"
+    run(regression(1), steps=8, checkpoint=path)
+    before = path.read_bytes()
+    with pytest.raises(Crash):
+        run(regression(2), checkpoint=path, callbacks=[crash(at=1)])
+    assert path.read_bytes() == before and os.listdir(tmp_path) == ["c.npz"]
+
+
+def test_a_disk_that_is_full_later_costs_the_file_and_not_the_training(tmp_path, monkeypatch):
+    path, task, same = tmp_path / "c.npz", regression(1), regression(1)
+
+    def fill(info):
+        if info.step == 10:
+            monkeypatch.setattr(os, "fsync", no_space)
+
+    with pytest.warns(RuntimeWarning, match=r"checkpoint of step \d+ was not written .*No space") as w:
+        history = run(task, checkpoint=path, checkpoint_every=7, callbacks=[fill])
+    assert len(w) == 8
+    assert_same(task, same, history, run(same))
+    assert storage.load(path).step == 7 and os.listdir(tmp_path) == ["c.npz"]
+
+
+@pytest.mark.parametrize("at", [1, 2])
+def test_ctrl_c_while_a_checkpoint_is_read_leaves_nothing_half_done(at, path, handler, monkeypatch):
+    straight, task = regression(1), regression(2)
+    run(straight, steps=20, checkpoint=path)
+    loads = []
+
+    def pressed(load):
+        def wrapped(*args):
+            loads.append(args)
+            if len(loads) == at:
+                signal.raise_signal(signal.SIGINT)
+            return load(*args)
+
+        return wrapped
+
+    for kind in (nn.Module, optim.Optimizer):
+        monkeypatch.setattr(kind, "load_state_dict", pressed(kind.load_state_dict))
+    history = run(task, checkpoint=path, resume=True)
+    assert len(loads) == 2 and history.stopped == "interrupt" and history.step[-1] == 20
+    assert_same(straight, task)
 
 
 def other_order(path, order):

@@ -19,8 +19,10 @@ def make_writable_folder(folder: Path) -> None:
         file.flush()
 
 
-def write_whole(path: Path, content: bytes) -> None:
+def write_whole(path: Path, content: bytes, dry_run: bool = False) -> None:
     """Put content at a path, whole or not at all, also when the machine stops in the middle.
+
+    A dry run writes beside the place and takes that away again, so that it raises what a write would raise.
 
     Raises FileNotFoundError if the folder is missing, IsADirectoryError if the path is a folder, and OSError where
     nothing can be written; the file that was there is then still there.
@@ -36,6 +38,9 @@ def write_whole(path: Path, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
+        if dry_run:
+            temporary.unlink()
+            return
         if place.exists():  # a file that is replaced keeps its permissions; a new one has what the user's umask leaves
             os.chmod(temporary, stat.S_IMODE(place.stat().st_mode))
         os.replace(temporary, place)

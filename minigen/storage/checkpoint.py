@@ -54,12 +54,14 @@ def save(
     rng: Rng | None = None,
     step: Step | None = None,
     extra: Extra | None = None,
+    dry_run: bool = False,
 ) -> None:
     """Write a checkpoint to a path that ends in `.npz` or `.safetensors`, in place of the file that may be there.
 
     With a module go its buffers and the states of the generators that its layers draw from; `extra` takes arrays,
     numbers and text by name. Settings such as a learning rate or a layer's width are not saved: they belong to the
-    program. The file appears whole or not at all: it is written beside its place and then renamed.
+    program. The file appears whole or not at all: it is written beside its place and then renamed. With `dry_run` it is
+    not renamed but taken away: to learn before long work what would go wrong after it.
 
     A generator's own stream goes on exactly; the children that its `spawn` would give are not part of its state.
 
@@ -89,7 +91,7 @@ def save(
             arrays[f"{EXTRA}{name}"] = value
         else:
             record["extra"][name] = value
-    formats.write(path, record, arrays)
+    formats.write(path, record, arrays, dry_run)
 
 
 @checked

@@ -30,14 +30,17 @@ class CheckpointError(ValueError):
     """A file that is not a checkpoint, is damaged, or does not fit what it is loaded into. Nothing has been changed."""
 
 
-def write(path: Path, record: dict, arrays: Mapping[str, np.ndarray]) -> None:
-    """Put a record and arrays into a file, whole or not at all; the path's ending says the format."""
+def write(path: Path, record: dict, arrays: Mapping[str, np.ndarray], dry_run: bool = False) -> None:
+    """Put a record and arrays into a file, whole or not at all; the path's ending says the format.
+
+    A dry run only raises what would be raised.
+    """
     pack = format_of(path).pack
     for name, array in arrays.items():
         if not is_numeric(array.dtype):
             raise TypeError(f"save() cannot store {name}, an array of {array.dtype}; convert it to float32 or int64")
     arrays = {name: little_endian(array) for name, array in arrays.items()}
-    write_whole(path, pack(json.dumps(record | {"checksum": checksum(record, arrays)}), arrays))
+    write_whole(path, pack(json.dumps(record | {"checksum": checksum(record, arrays)}), arrays), dry_run)
 
 
 def read(path: Path, room: int = 0) -> tuple[dict | None, dict[str, np.ndarray]]:

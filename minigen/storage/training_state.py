@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,11 +26,27 @@ class TrainingState:
         self.slots = {name: parts[name] for name in SLOTS if parts.get(name) is not None}
         self.others = {name: part for name, part in parts.items() if name not in SLOTS}
 
+    def before(self, step: int) -> None:
+        """Raise now what would keep the file from being written after so much work."""
+        if self.path is not None:
+            self._save(step, dry_run=True)
+
     def after(self, step: int, is_last: bool) -> None:
-        """Write the file if it is time."""
+        """Write the file if it is time; a disk that is full by now costs the file, with a warning, not the training."""
         if self.path is not None and (is_last or step % self.every == 0):
-            extra = {**self._progress(), **self._arrays()}
-            save(self.path, **self.slots, rng=self.batches.rng, step=step, extra=extra)
+            try:
+                self._save(step)
+            except OSError as error:
+                warnings.warn(
+                    f"the checkpoint of step {step} was not written ({error}); {self.path} is what it was before, and "
+                    "the training goes on",
+                    RuntimeWarning,
+                    stacklevel=3,
+                )
+
+    def _save(self, step: int, dry_run: bool = False) -> None:
+        extra = {**self._progress(), **self._arrays()}
+        save(self.path, **self.slots, rng=self.batches.rng, step=step, extra=extra, dry_run=dry_run)
 
     def _progress(self) -> dict:
         history = self.history

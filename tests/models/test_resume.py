@@ -132,6 +132,16 @@ def test_methods_whose_loss_is_no_likelihood_refuse_validation(method):
         models.EnergyModel(method=method).fit(X, rng=rng(), validation=HELD_OUT)
 
 
+@EACH
+def test_a_checkpoint_that_cannot_be_written_is_found_before_the_first_step(name, tmp_path):
+    steps = []
+    with pytest.raises(FileNotFoundError, match="no folder"):
+        MODELS[name]().fit(
+            *data_for(name), rng=rng(3), checkpoint=tmp_path / "none" / "c.npz", callbacks=[steps.append]
+        )
+    assert not steps
+
+
 OTHERS = {
     "generator": lambda: models.GAN(2, (9,), critic_hidden=(8,), average=0.9, **SMALL),
     "critic": lambda: models.GAN(2, (8,), critic_hidden=(9,), average=0.9, **SMALL),
