@@ -16,10 +16,12 @@ import numpy as np
 
 Edge: TypeAlias = tuple[int, int]
 Arrivals: TypeAlias = Mapping[Edge, float]
+Place: TypeAlias = tuple[list[int], int]  # a row, and where in it
 
 NOWHERE: Arrivals = MappingProxyType({})
 BEND = 0.16  # room that a passing edge takes, in the unit of the widths
-ROUNDS = 24
+ROUNDS = 24  # of the search, for graphs of up to MANY nodes and bends; for larger ones it is a shorter search
+MANY = 500
 
 
 @dataclass
@@ -101,7 +103,7 @@ def _ordered(levels: list[int], links: list[Edge], arrival: Arrivals) -> list[li
         above[b].append(a)
         below[a].append(b)
     best, least = rows, crossings(rows, links, arrival)
-    for turn in range(ROUNDS):
+    for turn in range(_rounds(levels)):
         rows = [list(row) for row in rows]
         down = turn % 2 == 0
         for k in range(1, len(rows)) if down else range(len(rows) - 2, -1, -1):
@@ -149,6 +151,11 @@ def _swap(rows: list[list[int]], above: list[list[int]], below: list[list[int]],
                 place[left], place[right] = i + 1, i
 
 
+def _rounds(nodes: Sequence) -> int:
+    """How often to go through all nodes."""
+    return ROUNDS if len(nodes) <= MANY else max(4, ROUNDS * MANY // len(nodes))
+
+
 def _placed(rows: list[list[int]], links: list[Edge], rooms: list[float], gap: float, n_nodes: int) -> list[float]:
     """x of every node: near its neighbours above and below, in its row's order, with room for each."""
     neighbours: list[list[int]] = [[] for _ in rooms]
@@ -158,18 +165,21 @@ def _placed(rows: list[list[int]], links: list[Edge], rooms: list[float], gap: f
     x = np.zeros(len(rooms))
     for row in rows:
         x[row] = _spaced(np.zeros(len(row)), np.ones(len(row)), row, rooms, gap)
-    weight = np.array([1.0 if i < n_nodes else 3.0 for i in range(len(rooms))])  # bends make for straight lines
-    for turn in range(2 * ROUNDS):
-        for row in rows if turn % 2 == 0 else reversed(rows):
+    weight = [1.0 if i < n_nodes else 3.0 for i in range(len(rooms))]  # bends make for straight lines
+    total = [sum(weight[j] for j in near) for near in neighbours]
+    strengths = [np.array([weight[i] * max(len(neighbours[i]), 0.1) for i in row]) for row in rows]
+    for turn in range(2 * _rounds(rooms)):
+        for k in range(len(rows)) if turn % 2 == 0 else reversed(range(len(rows))):
+            at, row = x.tolist(), rows[k]
             wanted = np.array(
-                [np.average(x[near], weights=weight[near]) if (near := neighbours[i]) else x[i] for i in row]
+                [sum(weight[j] * at[j] for j in neighbours[i]) / total[i] if neighbours[i] else at[i] for i in row]
             )
-            strength = np.array([weight[i] * max(len(neighbours[i]), 0.1) for i in row])
-            x[row] = _spaced(wanted, strength, row, rooms, gap)
+            x[row] = _spaced(wanted, strengths[k], row, rooms, gap)
     lines = _lines(links, neighbours, n_nodes)
+    place = {node: (row, i) for row in rows for i, node in enumerate(row)}
     for _ in range(6):
         for line in lines:
-            _straighten(x, line, rows, rooms, gap)
+            _straighten(x, line, place, rooms, gap)
     return x.tolist()
 
 
@@ -191,9 +201,9 @@ def _lines(links: list[Edge], neighbours: list[list[int]], n_nodes: int) -> list
     return sorted(lines, key=lambda line: -len(line))
 
 
-def _straighten(x: np.ndarray, line: list[int], rows: list[list[int]], rooms: list[float], gap: float) -> None:
+def _straighten(x: np.ndarray, line: list[int], place: Mapping[int, Place], rooms: list[float], gap: float) -> None:
     """Bring the nodes of a line to one x, or where their neighbours leave no room for that to as few as may be."""
-    free = [_free(x, node, rows, rooms, gap) for node in line]
+    free = [_free(x, node, place, rooms, gap) for node in line]
     start = 0
     while start < len(line):
         (low, high), stop = free[start], start + 1
@@ -205,10 +215,9 @@ def _straighten(x: np.ndarray, line: list[int], rows: list[list[int]], rooms: li
         start = stop
 
 
-def _free(x: np.ndarray, node: int, rows: list[list[int]], rooms: list[float], gap: float) -> tuple[float, float]:
+def _free(x: np.ndarray, node: int, place: Mapping[int, Place], rooms: list[float], gap: float) -> tuple[float, float]:
     """From where to where a node may go between its neighbours in the row."""
-    row = next(row for row in rows if node in row)
-    i = row.index(node)
+    row, i = place[node]
     low, high = -np.inf, np.inf
     if i > 0:
         low = x[row[i - 1]] + (rooms[row[i - 1]] + rooms[node]) / 2 + gap
