@@ -26,7 +26,7 @@ from .operators import Operators
 from .watching import add_to, constant, refuse, shown, watcher
 
 _ids = count()
-_pauses: ContextVar[int] = ContextVar("pauses", default=0)  # how many no_grad() this thread is in
+_pauses: ContextVar[tuple[list, ...]] = ContextVar("pauses", default=())  # the no_grad() begun here; ended ones are []
 
 
 class Node:
@@ -155,17 +155,19 @@ def mark_changed(leaves: Iterable[Tensor]) -> None:
 
 def is_paused() -> bool:
     """Whether this thread is inside `no_grad`."""
-    return _pauses.get() > 0
+    return any(_pauses.get())
 
 
 @contextmanager
 def no_grad() -> Iterator[None]:
     """Inside the block this thread puts nothing on the tape; other threads do. Usable as a decorator too."""
-    _pauses.set(_pauses.get() + 1)
+    pause = [True]
+    _pauses.set((*_pauses.get(), pause))
     try:
         yield
-    finally:
-        _pauses.set(_pauses.get() - 1)
+    finally:  # in another thread, it may be, where the last reference to a generator was dropped
+        pause.clear()
+        _pauses.set(tuple(each for each in _pauses.get() if each))
 
 
 def primitive(
@@ -236,7 +238,7 @@ def _apply(op, args, static):
         raise explain.explained(op.__name__, raw, error) from error
     if type(value) is not np.ndarray or value.dtype is not dtype:
         value = settled_result(op, raw, value)
-    if not on_tape or value.dtype.kind != "f" or _pauses.get():
+    if not on_tape or value.dtype.kind != "f" or any(_pauses.get()):
         return Tensor(value)
     node = Node(op, raw, static, parents, value)
     if by is not None:

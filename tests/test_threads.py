@@ -179,6 +179,30 @@ def test_no_grad_in_a_generator_ends_where_the_generator_does():
     assert not is_paused() and (w * 2.0).requires_grad
 
 
+@pytest.mark.parametrize("nested", [False, True])
+def test_no_grad_that_ends_in_another_thread_holds_in_neither(nested):
+    def block():
+        with minigen.no_grad():
+            yield
+
+    def end(generator):
+        generator.close()  # as happens where its last reference is dropped
+        free = not is_paused() and (w * 2.0).requires_grad
+        with minigen.no_grad():
+            return free and is_paused() and not (w * 2.0).requires_grad
+
+    one = block()
+    next(one)
+    with ThreadPoolExecutor(1) as pool:
+        if nested:
+            with minigen.no_grad():
+                assert pool.submit(end, one).result()
+                assert is_paused() and not (w * 2.0).requires_grad
+        else:
+            assert pool.submit(end, one).result()
+    assert not is_paused() and (w * 2.0).requires_grad
+
+
 @pytest.mark.parametrize("order", ORDERS)
 def test_overlapping_debug_blocks_leave_nothing_behind(order):
     def finds():
