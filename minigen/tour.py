@@ -22,6 +22,7 @@ from tqdm import tqdm
 from . import datasets, metrics, plots
 from ._support import blas
 from ._support.atomic import make_writable_folder, write_whole
+from ._support.console import is_bar_hidden
 from ._support.interrupt import interrupt_ends_program
 from .datasets import PendulumTrajectories
 from .physics import pendulum
@@ -204,7 +205,7 @@ def run(out: str | os.PathLike, *, seed: int = 0, quick: bool = False, progress:
     out = Path(out)
     make_writable_folder(out)
     total = 3 + 2 * len(ROWS) + sum(row.model for row in ROWS)
-    hidden = None if progress is None else not progress
+    hidden = is_bar_hidden(progress)
     start = time.perf_counter()
     with (
         interrupt_ends_program(),

@@ -18,6 +18,7 @@ from numpy.typing import DTypeLike
 from tqdm import tqdm
 
 from ._support.arrays import as_numbers, check_finite
+from ._support.console import is_bar_hidden
 from ._support.interrupt import interrupt_flag
 from ._support.settings import Count, Positive, Rng, checked
 from .compile import compile as compiled
@@ -56,6 +57,10 @@ class History:
     def loss(self) -> list[float]:
         """The values named "loss"."""
         return self["loss"]
+
+    def clear(self) -> None:
+        """Forget all, as before a training."""
+        vars(self).update(vars(History()))
 
     def add(self, step: int, losses: Mapping[str, float]) -> None:
         """Note what a step returned."""
@@ -362,7 +367,7 @@ def run(
     compile : record the step once and replay it (see `minigen.compile`), with the same result. A step that cannot be
         recorded, because it looks at values or draws with NumPy, runs as it is, with a warning.
     progress : show a bar; default: only on a terminal.
-    history : where to write; for those who want to look at it meanwhile.
+    history : where to write, emptied first; for those who want to look at it meanwhile.
 
     Returns the `History`. Ctrl-C ends the training after the step under way and returns what was learned; a second
     Ctrl-C interrupts at once.
@@ -370,6 +375,7 @@ def run(
     if resume and checkpoint is None:
         raise ValueError("fit() got resume=True without a checkpoint; give the file to continue from as checkpoint=...")
     history = History() if history is None else history
+    history.clear()
     module, batches = parts["module"], Minibatches(len(data[0]), batch_size, rng)
     state = TrainingState(parts, batches, history, checkpoint, checkpoint_every)
     done = _restored(state, steps, history) if resume else 0
@@ -483,16 +489,17 @@ class Progress:
             "total": steps,
             "initial": done,
             "desc": label,
-            "disable": None if show is None else not show,  # None: hidden unless on a terminal
+            "disable": is_bar_hidden(show),
             "leave": False,
             "mininterval": 0.2,
         }
 
     def __enter__(self) -> Progress:
         self._start = time.perf_counter() - self.history.seconds
-        self._stack = ExitStack()
-        self._interrupted = self._stack.enter_context(interrupt_flag())
-        self._bar = self._stack.enter_context(tqdm(**self._settings))
+        with ExitStack() as stack:
+            self._interrupted = stack.enter_context(interrupt_flag())
+            self._bar = stack.enter_context(tqdm(**self._settings))
+            self._stack = stack.pop_all()
         return self
 
     def __exit__(self, *trouble) -> None:

@@ -2,6 +2,7 @@
 
 import copy
 import errno
+import io
 import math
 import os
 import signal
@@ -13,7 +14,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from minigen import nn, ops, optim, storage
+from minigen import nn, ops, optim, samplers, storage
 from minigen.tape import leaf
 from minigen.training import History, Minibatches, as_data, fit
 
@@ -261,6 +262,15 @@ def test_patience_counts_validations_not_steps():
     assert history.best_step == 4 and slope.w.data[0] == 6.0  # (6 - 4)^2 = (2 - 4)^2: the first of equals is the best
 
 
+def test_a_history_that_was_used_before_is_emptied():
+    history = History()
+    assert Slope().fit(patience=2, history=history).stopped == "patience"
+    Slope().fit(steps=3, history=history, callbacks=[lambda info: info.step == 2])
+    assert (history.step, history.stopped) == ([1, 2], "callback")
+    Slope().fit(steps=3, history=history)
+    assert (history.step, history.stopped, history.best_step) == ([1, 2, 3], "steps", 3)
+
+
 def test_without_patience_the_last_weights_stay():
     slope = Slope()
     history = slope.fit(steps=9)
@@ -366,6 +376,20 @@ def test_a_process_that_ignores_ctrl_c_goes_on_ignoring_it():
         assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.parametrize("closed", [False, True])
+@pytest.mark.parametrize("progress", [None, True, False])
+def test_a_program_without_standard_error_trains_and_samples_without_a_bar(progress, closed, handler, monkeypatch):
+    stream = None  # as in a program without a console window
+    if closed:
+        stream = io.StringIO()
+        stream.close()
+    monkeypatch.setattr(sys, "stderr", stream)
+    assert run(regression(9), steps=3, progress=progress).step == [1, 2, 3]
+    kernel = samplers.mala(lambda x: -ops.sum(ops.square(x), axis=1), 0.5)
+    draws, _ = samplers.sample(kernel, np.zeros((2, 2)), 4, rng(), progress=bool(progress))
+    assert draws.shape == (2, 4, 2)
 
 
 def test_training_works_in_a_thread(handler):
@@ -643,6 +667,13 @@ def test_ctrl_c_while_a_checkpoint_is_read_leaves_nothing_half_done(at, path, ha
     history = run(task, checkpoint=path, resume=True)
     assert len(loads) == 2 and history.stopped == "interrupt" and history.step[-1] == 20
     assert_same(straight, task)
+
+
+def test_a_checkpoint_stays_in_the_folder_where_the_training_began(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+    run(regression(1), steps=5, checkpoint="c.npz", checkpoint_every=2, callbacks=[lambda info: os.chdir("/")])
+    assert storage.load(tmp_path / "c.npz").step == 5
 
 
 def other_order(path, order):

@@ -18,6 +18,16 @@ def write_any_sign() -> None:
             stream.reconfigure(errors="replace")
 
 
+def is_bar_hidden(show: bool | None) -> bool | None:
+    """What tqdm calls `disable`; `show` None shows a bar on a terminal alone, and without standard error there is none.
+
+    A program without a console window has no standard error.
+    """
+    if sys.stderr is None or getattr(sys.stderr, "closed", False):
+        return True
+    return None if show is None else not show
+
+
 def is_about_writing(error: BaseException | None) -> bool:
     """Whether an error says that something could not be written."""
     return isinstance(error, OSError) and error.errno in WRITING

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,7 +23,9 @@ class TrainingState:
 
     def __init__(self, parts: Mapping, batches: Minibatches, history: History, path: str | Path | None, every: int):
         self.module, self.batches, self.history = parts["module"], batches, history
-        self.path, self.every, self.best = path, every, None
+        # As it is now, for a callback may go to another folder.
+        self.path = Path(path).absolute() if isinstance(path, (str, os.PathLike)) else path
+        self.every, self.best = every, None
         self.slots = {name: parts[name] for name in SLOTS if parts.get(name) is not None}
         self.others = {name: part for name, part in parts.items() if name not in SLOTS}
 
