@@ -33,7 +33,7 @@ setup(
         ],
         "peers": ["torch>=2.2", "jax>=0.4.30", "autograd>=1.7"],
     },
-    entry_points={"console_scripts": ["minigen = minigen.cli:main"]},
+    entry_points={"console_scripts": ["minigen = minigen.cli:program"]},
     classifiers=[
         "Intended Audience :: Education",
         "Intended Audience :: Science/Research",

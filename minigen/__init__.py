@@ -9,6 +9,10 @@ from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from ._support.interrupt import interrupt_ends_command
+
+interrupt_ends_command()  # while the rest is imported, where a traceback would explain nothing
+
 import numpy
 
 from . import nn, ops, optim

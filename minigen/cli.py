@@ -20,7 +20,7 @@ from typing import NamedTuple, NoReturn
 from . import __version__
 from ._support import console
 from ._support.atomic import make_writable_folder
-from ._support.interrupt import interrupt_ends_program
+from ._support.interrupt import interrupt_ends_program, interrupt_raises
 
 PACKAGE = Path(__file__).resolve().parent
 LESSON_FOLDERS = (PACKAGE / "lessons", PACKAGE.parent / "lessons")  # as installed; in a checkout
@@ -44,6 +44,15 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {' '.join(message.split())}; see {self.prog} --help\n")
+
+
+def program() -> NoReturn:
+    """The `minigen` of a terminal: `main` for a process that has nothing else to do."""
+    interrupt_raises()
+    code = main()
+    if code == console.INTERRUPTED:
+        console.leave(code)
+    sys.exit(code)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -197,6 +197,80 @@ def test_interrupt_is_one_line_and_code_130(tmp_path):
     assert (process.returncode, err) == (130, "minigen: interrupted\n")
 
 
+@pytest.mark.skipif(os.name != "posix", reason="sends a signal")
+@pytest.mark.parametrize("arguments", [["-m", "minigen", "lessons"], ["minigen", "lessons"]])
+def test_interrupt_while_the_command_is_imported_is_one_line_too(arguments, tmp_path):
+    process = import_slowly(tmp_path, arguments)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert (process.returncode, err) == (130, "minigen: interrupted\n")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends a signal")
+@pytest.mark.parametrize("arguments", [["-c", "import minigen"], ["own", "minigen"], ["-m", "own", "minigen.npz"]])
+def test_programs_of_ones_own_import_minigen_with_their_ctrl_c_untouched(arguments, tmp_path):
+    process = import_slowly(tmp_path, arguments)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == -signal.SIGINT
+    assert err.rstrip().endswith("KeyboardInterrupt")
+
+
+def import_slowly(folder, arguments):
+    """A process in the middle of importing minigen: a NumPy that takes a minute to load."""
+    (folder / "numpy.py").write_text("import time\nprint('ready', flush=True)\ntime.sleep(60)\n")
+    for name in ("minigen", "own", "own.py"):  # `minigen` as an installation makes it
+        (folder / name).write_text("from minigen.cli import program\nprogram()\n")
+    if "-" not in arguments[0]:
+        arguments = [str(folder / arguments[0]), *arguments[1:]]
+    process = subprocess.Popen(
+        [sys.executable, *arguments],
+        env=os.environ | {"PYTHONPATH": f"{folder}{os.pathsep}{CHECKOUT}"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+    )
+    assert process.stdout.readline() == "ready\n"
+    return process
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends a signal")
+def test_nothing_is_said_after_the_interrupt(lesson_program):
+    """Neither by what a library left half done, nor by Python, which ends by the signal after code made from text."""
+    work = "class Half:\n    def __del__(self):\n        1 / 0\nimport numpy\nnumpy.half_done = Half()\n"
+    process = lesson_program(work + "exec('raise KeyboardInterrupt')\n")
+    out, err = process.communicate(timeout=30)
+    assert (process.returncode, out, err) == (130, "", "minigen: interrupted\n")
+
+
+@pytest.fixture
+def lesson_program(tmp_path):
+    """Starts the process of `minigen lesson 1`, the text of the lesson given."""
+
+    def begin(text):
+        (tmp_path / "01_lesson.py").write_text(text)
+        code = f"import sys; from pathlib import Path; from minigen import cli\nsys.argv[:] = {['', 'lesson', '1']}\n"
+        return start(tmp_path, f"{code}cli.LESSON_FOLDERS = [Path({str(tmp_path)!r})]\ncli.program()\n")
+
+    return begin
+
+
+@pytest.mark.skipif(os.name != "posix", reason="closes a descriptor")
+@pytest.mark.parametrize("command", [["lessons"], [], ["--help"], ["--version"], ["doctor", "--quick"], ["nonsense"]])
+def test_a_closed_output_is_no_fault(command, tmp_path):
+    for streams in ([1], [2], [1, 2]):
+        process = subprocess.run(
+            [sys.executable, "-m", "minigen", *command],
+            cwd=tmp_path,
+            env=os.environ | {"PYTHONPATH": str(CHECKOUT)},
+            capture_output=True,
+            encoding="utf-8",
+            preexec_fn=lambda closed=streams: [os.close(each) for each in closed],
+        )
+        assert process.returncode == (2 if command == ["nonsense"] else 0), process.stderr
+        assert "Traceback" not in process.stderr
+
+
 CHECKOUT = Path(__file__).parents[1]
 A_LESSON = """
 import time

@@ -6,15 +6,20 @@ import contextlib
 import errno
 import os
 import sys
+from typing import NoReturn, TypeGuard
 
 # The disk is full, read-only, broken or not ours: nothing that a traceback would explain.
 WRITING = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM}
+INTERRUPTED = 130  # the exit code of a program that Ctrl-C ended
 
 
 def write_any_sign() -> None:
-    """A terminal that lacks a sign shows a question mark."""
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
+    """A terminal that lacks a sign shows a question mark; words for an output that was closed go nowhere."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, for as long as the process
+        elif hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
 
 
@@ -28,7 +33,7 @@ def is_bar_hidden(show: bool | None) -> bool | None:
     return None if show is None else not show
 
 
-def is_about_writing(error: BaseException | None) -> bool:
+def is_about_writing(error: BaseException | None) -> TypeGuard[OSError]:
     """Whether an error says that something could not be written."""
     return isinstance(error, OSError) and error.errno in WRITING
 
@@ -45,6 +50,24 @@ def say(line: str) -> None:
         print(line, file=sys.stderr, flush=True)
 
 
+def say_interrupted() -> None:
+    """The one line after Ctrl-C."""
+    say("minigen: interrupted")
+
+
+def leave(code: int) -> NoReturn:
+    """End the process now.
+
+    Without what Python does at its end: libraries stopped in the middle of something would have their word there, and
+    where an interrupt has left code made from text, as numba's is, Python would end by the signal instead of the code.
+    """
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        give_up_output()
+    os._exit(code)
+
+
 def give_up_output() -> None:
     """Write nothing more to standard output, not even what is still in its buffer: there is no place for it."""
     with contextlib.suppress(OSError, ValueError):  # a stream without a file of the system has nothing to lose
@@ -54,8 +77,8 @@ def give_up_output() -> None:
 def explained_end(error: BaseException) -> int | None:
     """The exit code of a program that ends by this error, after one line that says why; None if it needs more words."""
     if _is_interrupt(error):
-        say("minigen: interrupted")
-        return 130
+        say_interrupted()
+        return INTERRUPTED
     if isinstance(error, BrokenPipeError):  # the reader has gone, as in `minigen lessons | head -1`
         give_up_output()
         return 1
@@ -80,10 +103,6 @@ def explain_ends_of_scripts() -> None:
         if code is None:
             usual(kind, error, trace)
             return
-        try:
-            sys.stdout.flush()
-        except (OSError, ValueError):
-            give_up_output()
-        os._exit(code)
+        leave(code)
 
     sys.excepthook = hook

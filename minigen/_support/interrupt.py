@@ -2,14 +2,43 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from .console import INTERRUPTED, say_interrupted
 
 _flags: list[list[bool]] = []  # of the loops under way in the main thread
 _before: list = []  # what Ctrl-C did before the first of them
 _ends_program = False
+
+
+def interrupt_ends_command() -> None:
+    """If this program is the `minigen` of a terminal, Ctrl-C from now on ends it at once, with one line.
+
+    Until `interrupt_raises`. Called before anything large is imported: there is nothing yet that could be lost.
+    """
+    as_script = Path(sys.argv[0]).stem in ("minigen", "minigen-script") if sys.argv else False
+    as_module = sys.argv[:1] == ["-m"] and "minigen" in sys.orig_argv
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    if (as_script or as_module) and in_main_thread and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _end)
+
+
+def interrupt_raises() -> None:
+    """Ctrl-C raises KeyboardInterrupt again, after `interrupt_ends_command`."""
+    if signal.getsignal(signal.SIGINT) is _end:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    say_interrupted()
+    os._exit(INTERRUPTED)
 
 
 @contextmanager
