@@ -5,13 +5,13 @@ A reverse-mode autodiff engine on NumPy with numba kernels (`tensor`, `grad`, `o
 the models of the lessons built on them (`models`, `training`, `storage`).
 """
 
-from importlib import import_module
-from types import ModuleType
-from typing import TYPE_CHECKING
-
 from ._support.interrupt import interrupt_ends_command
 
 interrupt_ends_command()  # while the rest is imported, where a traceback would explain nothing
+
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 import numpy
 

@@ -8,8 +8,6 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from types import FrameType
 
 from .console import INTERRUPTED, say_interrupted
 
@@ -23,11 +21,17 @@ def interrupt_ends_command() -> None:
 
     Until `interrupt_raises`. Called before anything large is imported: there is nothing yet that could be lost.
     """
-    as_script = Path(sys.argv[0]).stem in ("minigen", "minigen-script") if sys.argv else False
-    as_module = sys.argv[:1] == ["-m"] and "minigen" in sys.orig_argv
     in_main_thread = threading.current_thread() is threading.main_thread()
-    if (as_script or as_module) and in_main_thread and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    if _is_ours() and in_main_thread and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _end)
+
+
+def _is_ours() -> bool:
+    """Whether this program is `minigen` or `python -m minigen`."""
+    program = sys.argv[0] if sys.argv else ""
+    if program == "-m":
+        return "minigen" in sys.orig_argv
+    return os.path.basename(program).partition(".")[0] in ("minigen", "minigen-script")
 
 
 def interrupt_raises() -> None:
@@ -36,7 +40,7 @@ def interrupt_raises() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def _end(number: int, frame: FrameType | None) -> None:
+def _end(number: int, frame: object) -> None:
     say_interrupted()
     os._exit(INTERRUPTED)
 
