@@ -18,7 +18,7 @@ import numba
 import numpy as np
 from lesson import Lesson
 
-from minigen import grad, kernels, nn, ops, optim, tape, tensor, watching
+from minigen import grad, kernels, nn, ops, optim, tensor, watching
 
 lesson = Lesson("05_kernels")
 normal = lambda *shape: lesson.rng.standard_normal(shape, np.float32)

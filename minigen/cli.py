@@ -90,7 +90,7 @@ commands:
 
 def _parser() -> _Parser:
     # Options are the same before and after the command. Suppressed defaults keep the latter from undoing the former.
-    shared = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    shared = _Parser(add_help=False, argument_default=argparse.SUPPRESS)
     shared.add_argument("--seed", type=_seed, metavar="N", help="where all randomness comes from (default 0)")
     shared.add_argument("--out", type=Path, metavar="FOLDER", help="where to write (default tour, or figures)")
     shared.add_argument("--quick", action="store_true", help="fewer steps and data")
@@ -150,7 +150,7 @@ def _lesson(options) -> None:
     lessons = {str(lesson.number): lesson for lesson in find_lessons()}
     chosen = lessons.get(options.number.lstrip("0"))
     if chosen is None:
-        options.error(f"there is no lesson {options.number!r}, only {', '.join(lessons) or 'none at all'}")
+        _refuse(options, f"there is no lesson {options.number!r}, only {', '.join(lessons) or 'none at all'}")
     arguments = ["--out", str(_writable(options, "figures")), "--seed", str(_get(options, "seed", 0))]
     arguments += [f"--{name}" for name in ("quick", "show") if _get(options, name, False)]
     before = sys.argv, sys.path[:]
@@ -179,6 +179,12 @@ def _get(options, name: str, default):
     return getattr(options, name, default)
 
 
+def _refuse(options, why: str) -> NoReturn:
+    """End with one line and exit code 2, as for arguments that cannot be read."""
+    options.error(why)
+    raise SystemExit(2)
+
+
 def _writable(options, default: str) -> Path:
     """The folder of `--out`, made if need be; ends with exit code 2 if nothing can be written there."""
     out = _get(options, "out", Path(default))
@@ -187,7 +193,7 @@ def _writable(options, default: str) -> Path:
         return out
     except OSError as error:
         reason = "it is a file" if out.is_file() else error.strerror
-        options.error(f"argument --out: cannot write into {str(out)!r}: {reason}; give another folder")
+        _refuse(options, f"argument --out: cannot write into {str(out)!r}: {reason}; give another folder")
 
 
 def _show(paths: list[Path]) -> None:

@@ -77,7 +77,9 @@ class PendulumTrajectories:
     def view(self, steps: Count) -> PendulumTrajectories:
         """The same time span seen at `steps` evenly spaced points, which must divide the present number of points."""
         every = _stride(self.t.size, steps)
-        thin = {name: np.ascontiguousarray(getattr(self, name)[..., ::every]) for name in ("t", "theta", "clean")}
+        thin: dict[str, Any] = {
+            name: np.ascontiguousarray(getattr(self, name)[..., ::every]) for name in ("t", "theta", "clean")
+        }
         return replace(self, **thin)
 
 
@@ -149,7 +151,7 @@ def pendulum_trajectories(
         _stride(steps, view)
     growth = 0.1 * noise if isinstance(noise, bool) else noise
     ranges = {"theta0": theta0, "omega0": omega0, "length": length, "mass": mass}
-    factors = {name: rng.uniform(low, high, n) for name, (low, high) in ranges.items()}
+    factors: dict[str, Any] = {name: rng.uniform(low, high, n) for name, (low, high) in ranges.items()}
     motion = pendulum.simulate(**factors, drag=drag, steps=steps, dt=dt)
     theta = motion.theta
     if growth > 0:

@@ -264,7 +264,7 @@ def _title(node: Node) -> str:
     if op.__name__ == "getitem":
         return f"[{_index(node.raw[1])}]"
     parameters = list(inspect.signature(op.forward).parameters) if callable(op.forward) and not _is_ufunc(op) else []
-    settings = dict(zip(parameters[len(given) :], node.raw[len(given) :])) | node.static
+    settings = dict(zip(parameters[len(given) :], node.raw[len(given) :])) | (node.static or {})
     shown = [_setting(name, value) for name, value in settings.items()]
     return " ".join([op.__name__, *(number for number in numbers if number != "·"), *filter(None, shown)])
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.metadata import PackageNotFoundError, version
 from itertools import pairwise
 from pathlib import Path
@@ -49,7 +49,7 @@ def report(*, seed: int = 0, quick: bool = False) -> Iterator[str]:
 
 def _usable_cores() -> int:
     affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count()
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 def _machine() -> Iterator[str]:
@@ -135,7 +135,7 @@ def _training_step(seed: int):
 def _products(seed: int):
     """A function that computes the matrix products of that step, forward and backward, and nothing else."""
     rng = np.random.default_rng(seed)
-    draw = lambda *shape: rng.standard_normal(shape).astype(np.float32)
+    draw: Callable = lambda *shape: rng.standard_normal(shape, np.float32)
     pairs = []
     for i, (n_in, n_out) in enumerate(pairwise(SIZES)):
         h, weight, g = draw(BATCH, n_in), draw(n_out, n_in), draw(BATCH, n_out)

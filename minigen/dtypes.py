@@ -25,12 +25,12 @@ LISTED = (list, tuple, float, int)  # what becomes an array where an operation c
 WIDENED = {"add", "subtract", "multiply", "negative", "square", "abs", "sign", "power", "matmul", "einsum", "mod"}
 
 
-def operands(op: Callable, args: Sequence) -> Sequence:
+def operands(op: Any, args: Sequence) -> Sequence:
     """The arguments that are arrays of numbers; what follows them, such as a shape, is a setting."""
     return args if op.joint else args[: len(op.rules)]
 
 
-def takes_part(op: Callable, i: int) -> bool:
+def takes_part(op: Any, i: int) -> bool:
     """Whether argument i of an operation has a rule; an index or a condition has none, and stays what it is."""
     return op.joint is not None or (i < len(op.rules) and op.rules[i] is not None)
 

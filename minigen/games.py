@@ -256,8 +256,8 @@ def consensus(
 
 
 def _gradients(f: Payoff, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    x, y = tensor(x, requires_grad=True), tensor(y, requires_grad=True)
-    gx, gy = grad(f(x, y), [x, y])
+    tx, ty = tensor(x, requires_grad=True), tensor(y, requires_grad=True)
+    gx, gy = grad(f(tx, ty), [tx, ty])
     return gx.data, gy.data
 
 

@@ -40,7 +40,7 @@ class Node:
     gradient: np.ndarray | None
     line: tuple[str, int] | None
 
-    def __init__(self, op: Callable | None, raw: Sequence, static: dict | None, parents: Sequence, value: np.ndarray):
+    def __init__(self, op: Any, raw: Sequence, static: dict | None, parents: Sequence, value: np.ndarray):
         self.op, self.raw, self.static, self.parents, self.value = op, raw, static, parents, value
         self.id = next(_ids)
 

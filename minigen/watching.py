@@ -24,7 +24,7 @@ class Watcher:
     def given(self, args: Sequence) -> None:
         """The arguments of the operation that runs next, tensors among them."""
 
-    def run(self, op: Callable, raw: Sequence, static: dict) -> Any:
+    def run(self, op: Any, raw: Sequence, static: dict) -> Any:
         """Compute the operation; the default just does."""
         return op.forward(*raw, **static)
 

@@ -25,7 +25,7 @@ def explained(name: str, raw: Sequence, error: Exception) -> Exception:
     kind = next((kind for kind in (IndexError, ValueError) if isinstance(error, kind)), TypeError)
     given = ", ".join(f"array of shape {a.shape}" if isinstance(a, np.ndarray) else repr(a)[:60] for a in raw)
     advice = next((f"; {advice}" for sign, advice in _ADVICE.items() if sign in text), "")
-    found = kind(f"{name}() cannot use ({given}): {text}{advice}")
+    found: Any = kind(f"{name}() cannot use ({given}): {text}{advice}")
     found.explained = True
     return found
 
@@ -88,7 +88,7 @@ def none_of_the_leaves() -> ValueError:
     )
 
 
-def check_targets(targets: list, tensor_type: type) -> None:
+def check_targets(targets: list, tensor_type: Any) -> None:
     """Raise unless these are tensors that a gradient can be taken by."""
     if not targets:
         raise ValueError("grad() got an empty list to differentiate by; give at least one tensor")

@@ -22,7 +22,18 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from functools import cache, wraps
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    Literal,
+    TypeGuard,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 import numpy as np
 
@@ -70,7 +81,7 @@ class ArrayKind:
         return self.taken(value, name, caller, self.width(owner))
 
 
-def is_number(value) -> bool:
+def is_number(value) -> TypeGuard[float]:
     """Whether a value is a real number, of Python or NumPy, that a float can hold; a boolean is none."""
     if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
         return False
@@ -84,7 +95,7 @@ def as_python(value):
 
 def is_whole(value, least: int = 0) -> bool:
     """Whether a value is a whole number from `least`; a boolean is none."""
-    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and value >= least
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and bool(value >= least)
 
 
 def _between(low: float, high: float) -> Callable[[Any], bool]:
@@ -177,14 +188,15 @@ def kinds_of(hint) -> list[Kind | ArrayKind]:
 
 def taken(value, kinds: Sequence[Kind | ArrayKind], name: str, caller: str, owner: Any = None):
     """What is kept of a value that is of one of these kinds; raises what is wrong with any other."""
-    for kind in kinds:
-        if isinstance(kind, Kind) and kind.holds(value):
+    plain = [kind for kind in kinds if isinstance(kind, Kind)]
+    for kind in plain:
+        if kind.holds(value):
             return kind.kept(value)
-    for kind in kinds:
-        if isinstance(kind, ArrayKind):
-            return kind.of(value, name, caller, owner)
-    expected = " or ".join(kind.expected for kind in kinds)
-    raise kinds[0].error(f"{caller} got {_shown(value, name)}; expected {expected}")
+    for array_kind in kinds:
+        if isinstance(array_kind, ArrayKind):
+            return array_kind.of(value, name, caller, owner)
+    expected = " or ".join(kind.expected for kind in plain)
+    raise plain[0].error(f"{caller} got {_shown(value, name)}; expected {expected}")
 
 
 def _shown(value, name: str) -> str:

@@ -33,9 +33,11 @@ class Arguments:
     def _order(self, n: int, *names: str) -> tuple[tuple[int, ...], tuple[str, ...]]:
         """Where each value is among n values and those of these names, and which of the names are left."""
         places = {name: n + i for i, name in enumerate(names)}
+        if self.signature is None:
+            return tuple(range(n + len(names))), names
         try:
             bound = self.signature.bind(*range(n), **places)
-        except (AttributeError, TypeError):  # the step itself says what is wrong
+        except TypeError:  # the step itself says what is wrong
             return tuple(range(n + len(names))), names
         return (*bound.args, *bound.kwargs.values()), tuple(bound.kwargs)
 

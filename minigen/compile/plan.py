@@ -63,7 +63,7 @@ class Plan:
     def run(self, arguments: Sequence) -> Any:
         """Replay: copy the arguments in, make the calls, give copies of the results."""
         if self._notes is not None:
-            self._build()
+            self._build(*self._notes)
         for i, buffer in self.inputs:
             given = arguments[i]
             np.copyto(buffer, given.data if type(given) is Tensor else given)
@@ -71,8 +71,7 @@ class Plan:
             function(*taken)
         return tree_map(copied, self.result)
 
-    def _build(self) -> None:
-        recorder, result = self._notes
+    def _build(self, recorder: Any, result: Any) -> None:
         self._notes = None
         calls = recorder.calls
         kept = {recorder.call_of(array) for array in tree_arrays(tree_map(raw_array, result))} - {None}

@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from .. import ops
+from ..tape import Tensor
 from ..watching import live_check
 from .parameters import (
     Independent,
@@ -170,8 +171,8 @@ class Categorical:
     event_shape = ()
 
     def __init__(self, logits: Real):
-        self.logits = as_real(logits, "logits", "Categorical")
-        if np.ndim(self.logits) == 0 or self.logits.shape[-1] == 0:
+        self.logits = as_operand(as_real(logits, "logits", "Categorical"))
+        if self.logits.ndim == 0 or self.logits.shape[-1] == 0:
             raise ValueError(
                 f"Categorical got logits of shape {np.shape(self.logits)}; expected (..., k), one logit per class"
             )
@@ -189,15 +190,15 @@ class Categorical:
 
     def log_prob(self, x: Real) -> Values:
         """Log-probability of classes (...): (...). TypeError unless integers, ValueError unless from 0 to k - 1."""
-        x = raw(x)
-        x = x if isinstance(x, np.ndarray) else np.asarray(x)
-        if x.dtype.kind not in "iu":
-            raise TypeError(f"Categorical.log_prob() got classes of dtype {x.dtype}; expected integers")
+        given = x.data if isinstance(x, Tensor) else x
+        classes = given if isinstance(given, np.ndarray) else np.asarray(given)
+        if classes.dtype.kind not in "iu":
+            raise TypeError(f"Categorical.log_prob() got classes of dtype {classes.dtype}; expected integers")
         k = self.logits.shape[-1]
-        live_check(_check_classes, x, k)
-        shape = broadcast(x.shape, self.batch_shape, "Categorical.log_prob()")
+        live_check(_check_classes, classes, k)
+        shape = broadcast(classes.shape, self.batch_shape, "Categorical.log_prob()")
         log_p = ops.broadcast_to(ops.log_softmax(self.logits), (*shape, k))
-        chosen = ops.take_along_axis(log_p, ops.reshape(ops.broadcast_to(x, shape), (*shape, 1)), -1)
+        chosen = ops.take_along_axis(log_p, ops.reshape(ops.broadcast_to(classes, shape), (*shape, 1)), -1)
         return ops.reshape(chosen, shape)
 
     def entropy(self) -> Values:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -78,7 +78,7 @@ class Mixture:
 
 def _components(given) -> list:
     """The components as a list; raises unless they are distributions of the same points, without a batch."""
-    components = list(given) if isinstance(given, Iterable) else [None]
+    components: list[Any] = list(given) if isinstance(given, Iterable) else [None]
     if not components:
         raise ValueError("Mixture got no components; give a list of at least one distribution")
     if not all(hasattr(component, "event_shape") for component in components):

@@ -12,9 +12,11 @@ from ..tape import Tensor
 from ..watching import live_check
 from .families import LOG_2PI, Normal
 from .parameters import (
+    Operand,
     Real,
     Shape,
     Values,
+    as_operand,
     as_real,
     broadcast,
     check_finite,
@@ -37,7 +39,7 @@ class MultivariateNormal:
 
     def __init__(self, mean: Real, factor: Real):
         mean = as_real(mean, "mean", "MultivariateNormal")
-        factor = as_real(factor, "factor", "MultivariateNormal")
+        factor = as_operand(as_real(factor, "factor", "MultivariateNormal"))
         d = np.shape(mean)[-1:]
         if not d or np.shape(factor)[-2:] != d + d:
             raise ValueError(
@@ -68,8 +70,8 @@ class MultivariateNormal:
                 "from_covariance() got a tensor, and has no gradient; learn the Cholesky factor instead: "
                 "MultivariateNormal(mean, factor)"
             )
-        covariance = as_real(covariance, "covariance", "MultivariateNormal")
-        if np.ndim(covariance) < 2 or covariance.shape[-1] != covariance.shape[-2]:
+        covariance = np.asarray(as_real(covariance, "covariance", "MultivariateNormal"))
+        if covariance.ndim < 2 or covariance.shape[-1] != covariance.shape[-2]:
             raise ValueError(f"from_covariance() got covariance of shape {np.shape(covariance)}; expected (..., d, d)")
         check_finite(covariance, "covariance", "from_covariance()")
         if not is_symmetric(covariance):
@@ -122,7 +124,7 @@ class MultivariateNormal:
         return ops.sum(ops.log(ops.diagonal(self.factor, 0, -2, -1)), -1)
 
 
-def lower_inverse(factor: Values) -> Values:
+def lower_inverse(factor: Operand) -> Operand:
     """Inverse of lower triangular matrices (..., d, d), by halves.
 
     [[A, 0], [C, B]]^-1 = [[A^-1, 0], [-B^-1 C A^-1, B^-1]] is made of operations, so it has gradients of any order.
@@ -139,7 +141,7 @@ def lower_inverse(factor: Values) -> Values:
     return ops.concatenate([ops.concatenate([a, zeros], -1), ops.concatenate([c, b], -1)], -2)
 
 
-def times(matrix: Values, x: Values) -> Values:
+def times(matrix: Operand, x: Operand) -> Operand:
     """Matrices (d, d), one for all or one for each, times vectors (..., d)."""
     if matrix.ndim == 2:
         return x @ ops.transpose(matrix)

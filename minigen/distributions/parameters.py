@@ -15,6 +15,7 @@ from ..watching import live_check
 
 Real = float | list | np.ndarray | Tensor  # what a parameter, or points, may be
 Values = float | np.ndarray | Tensor  # what is computed from them
+Operand = np.ndarray | Tensor  # of them, what has a shape
 Raw = float | np.ndarray  # the numbers of one
 Shape = int | tuple[int, ...]
 
@@ -68,10 +69,10 @@ class Independent:
 
 def raw(x: Values) -> Raw:
     """The numbers themselves, of a tensor its array."""
-    return x.data if type(x) is Tensor else x
+    return x.data if isinstance(x, Tensor) else x
 
 
-def as_operand(x: Values) -> np.ndarray | Tensor:
+def as_operand(x: Values) -> Operand:
     """A number as an array, for operations that take arrays only; all else as it is."""
     return np.asarray(x) if isinstance(x, float) else x
 
@@ -85,13 +86,13 @@ def as_real(value: Real, name: str, owner: str) -> Values:
     """A parameter as a Python float, an array or a tensor of floats. Raises TypeError for what is not real."""
     if is_number(value):
         return float(value)
-    value = _plain(value, name, owner)
-    if value.dtype.kind != "f":
-        return ops.astype(value, np.float32 if type(value) is Tensor else np.float64)
-    return value
+    array = _plain(value, name, owner)
+    if array.dtype.kind != "f":
+        return ops.astype(array, np.float32 if type(array) is Tensor else np.float64)
+    return array
 
 
-def _plain(x, name: str, owner: str):
+def _plain(x: Any, name: str, owner: str) -> Operand:
     """Tensors and arrays of real numbers as they are, what else can be one as an array; raises for all other."""
     if type(x) is Tensor or (isinstance(x, np.ndarray) and x.dtype.kind in "fiub" and not np.ma.isMaskedArray(x)):
         return x
@@ -135,21 +136,21 @@ def draws_shape(shape: Shape, rng: np.random.Generator, p: Any) -> tuple[int, ..
     return taken(shape, SHAPE, "shape", caller)
 
 
-def points_of(p: Any, x: Real) -> np.ndarray | Tensor:
+def points_of(p: Any, x: Real) -> Operand:
     """Points as an array or a tensor, of the event's shape at the end and without NaN."""
     caller = f"{type(p).__name__}.log_prob()"
     is_list = not isinstance(x, (Tensor, np.ndarray))
-    x = _plain(x, "points", caller)
-    if is_list or x.dtype.kind != "f":  # integers without a sign would wrap in a difference
-        x = ops.astype(x, getattr(p, "_dtype", None) or np.float64)
+    points = _plain(x, "points", caller)
+    if is_list or points.dtype.kind != "f":  # integers without a sign would wrap in a difference
+        points = ops.astype(points, getattr(p, "_dtype", None) or np.float64)
     event = p.event_shape
-    if event and x.shape[-1:] != event:
+    if event and points.shape[-1:] != event:
         raise ValueError(
-            f"{caller} got points of shape {x.shape}; expected (..., {event[0]}): the last axis is one point"
+            f"{caller} got points of shape {points.shape}; expected (..., {event[0]}): the last axis is one point"
         )
-    broadcast(x.shape[: x.ndim - len(event)], p.batch_shape, caller)
-    live_check(_check_no_nan, raw(x), caller)
-    return x
+    broadcast(points.shape[: points.ndim - len(event)], p.batch_shape, caller)
+    live_check(_check_no_nan, raw(points), caller)
+    return points
 
 
 def check_finite(values: Raw, name: str, owner: str) -> None:
@@ -167,8 +168,8 @@ def check_positive(values: Raw, name: str, owner: str) -> None:
         )
 
 
-def _check_no_nan(x: Raw, caller: str) -> None:
+def _check_no_nan(x: np.ndarray, caller: str) -> None:
     if np.isnan(x).any():
-        rows = np.unique(np.argwhere(np.isnan(x))[:, 0]) if x.ndim else []
+        rows = np.unique(np.argwhere(np.isnan(x))[:, 0]) if x.ndim else np.empty(0)
         where = f" in {len(rows)} of {len(x)} rows, the first of them {rows[0]}" if len(rows) else ""
         raise ValueError(f"{caller} got points that hold NaN{where}; leave them out first")

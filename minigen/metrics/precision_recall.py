@@ -59,4 +59,4 @@ def _count_inside(samples: np.ndarray, region: np.ndarray, reach: np.ndarray, do
     for part in blocks(len(which), region.shape[1]):
         i, j = which[part], balls[part]
         inside[i[lengths(samples[i] - region[j]) <= reach[j]]] = True
-    return np.count_nonzero(inside)
+    return int(np.count_nonzero(inside))

@@ -296,8 +296,8 @@ class GaussianDiscriminant(Fitted):
         for pattern in np.unique(missing, axis=0):
             if pattern.any():
                 chosen = np.flatnonzero((missing == pattern).all(axis=1))
-                labels = None if known is None else known[chosen]
-                filled[np.ix_(chosen, pattern)] = self._missing(filled[chosen][:, ~pattern], pattern, labels, rng)
+                classes = None if known is None else known[chosen]
+                filled[np.ix_(chosen, pattern)] = self._missing(filled[chosen][:, ~pattern], pattern, classes, rng)
         return filled
 
     def _missing(self, observed, pattern, labels, rng):

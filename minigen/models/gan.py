@@ -273,12 +273,12 @@ class Game:
             self.gan.average_.update()
         return {"critic": critic_loss, **losses}
 
-    def critic_step(self, real: np.ndarray, noise_sd: np.ndarray, number: np.ndarray) -> Tensor:
+    def critic_step(self, real: Examples, noise_sd: np.ndarray, number: np.ndarray) -> Tensor:
         """Teach the critic to tell real examples from fakes: its loss, without the penalties."""
         gan = self.gan
         with no_grad():
-            fake = self.fakes(len(real)).data
-        real, fake = self.shown(real, noise_sd), self.shown(fake, noise_sd)
+            made = self.fakes(len(real)).data
+        real, fake = self.shown(real, noise_sd), self.shown(made, noise_sd)
         at_real, at_fake = tensor(real, requires_grad=gan.r1 > 0), tensor(fake, requires_grad=gan.r2 > 0)
         on_real, on_fake = self.critic(at_real), self.critic(at_fake)
         total = loss = self.loss.critic(on_real, on_fake)

@@ -16,11 +16,11 @@ def k_means(X: np.ndarray, k: int, rng: np.random.Generator, max_iter: int = 100
     """
     origin, unit, X = in_their_unit(X)
     centres = k_means_plus_plus(X, k, rng)
-    labels = None
+    labels = np.full(len(X), -1)
     for _ in range(max_iter):
         distance = np.stack([np.sum((X - centre) ** 2, axis=1) for centre in centres])
         before, labels = labels, distance.argmin(axis=0)
-        if before is not None and (labels == before).all():
+        if (labels == before).all():
             break
         members = np.zeros((k, len(X)))
         members[labels, np.arange(len(X))] = 1.0

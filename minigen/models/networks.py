@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 
@@ -17,5 +17,5 @@ ActivationName = Annotated[str, one_of(nn.Activation.NAMES)]
 
 def mlp(sizes: Sequence[int], activation: str, rng: np.random.Generator, linear: type = nn.Linear) -> nn.MLP:
     """An MLP of these widths, with layers of the class `linear`."""
-    settings = {"slope": SLOPE} if activation == "leaky_relu" else {}
+    settings: dict[str, Any] = {"slope": SLOPE} if activation == "leaky_relu" else {}
     return nn.MLP(sizes, activation, rng=rng, linear=linear, **settings)

@@ -147,7 +147,7 @@ def _has_good_generators(groups: list) -> bool:
 
 def is_step(value: object) -> bool:
     """Whether a value can be a number of steps."""
-    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and 0 <= value < 2**63
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and bool(0 <= value < 2**63)
 
 
 # NumPy's .npz --------------------------------------------------------------------------------------------------------

@@ -101,7 +101,7 @@ def restored(given: dict, template: dict, user: str) -> dict:
 
 
 def _restored_value(given, template, name: str):
-    found = None
+    found: Any = None
     if isinstance(template, dict):
         if isinstance(given, dict) and given.keys() == template.keys():
             found = {key: _restored_value(given[key], value, key) for key, value in template.items()}
