@@ -23,10 +23,13 @@ setup(
     extras_require={
         "test": [
             "pytest>=8",
+            "pytest-xdist>=3.5",
             "hypothesis>=6.100",
-            "ruff>=0.6",
+            "ruff>=0.17,<0.18",  # the next one may format otherwise
+            "mypy>=1.14",
             "import-linter>=2.0",
             "scipy>=1.11",
+            "pandas>=2.0",
             "scikit-learn>=1.4",
             "safetensors>=0.4",
             "arviz-stats>=0.8; python_version >= '3.11'",
