@@ -194,8 +194,8 @@ def _check_finite(loss: np.ndarray, gradient: np.ndarray, number: np.ndarray, na
         trouble = f"the gradient of the {name} ({value:.6g}) is not finite"
         advice = "Often that is a square root or a logarithm at 0"
     raise FloatingPointError(
-        f"{trouble} at step {int(number) + 1}; the weights are those before it. {advice}; minigen.check.debug() finds "
-        "the operation"
+        f"{trouble} at step {int(number) + 1}; the weights are those before it. {advice}; minigen.debug.find_nan() "
+        "finds the operation"
     )
 
 

@@ -290,7 +290,7 @@ def compile(step: Callable, *, check: bool = False, strict: bool = True) -> Comp
     program) run only in the calls named above.
 
     While the environment variable `MINIGEN_COMPILE` is 0 nothing is recorded or replayed and every step runs as it is;
-    so it does under `check.debug()`. A method has recordings for each instance. `minigen/compile/README.md` explains
+    so it does under `debug.find_nan()`. A method has recordings for each instance. `minigen/compile/README.md` explains
     how it is done.
 
     Raises CompileError, with the state as it was before the call, for what a replay would not do again: `.item()`,
