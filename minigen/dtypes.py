@@ -2,7 +2,9 @@
 
 float32 unless someone brought float64. Python numbers never promote; two floating dtypes among tensors are refused.
 Whole numbers and conditions in tensors are added and multiplied as int64, so that nothing wraps, and become float32
-where the result is no whole number. Arrays alone, with no tensor among them, compute as NumPy does.
+where the result is no whole number. Arrays alone, with no tensor among them, compute in NumPy's dtypes, but whole
+numbers are added and multiplied as int64 too, and never become float16. So `ops.subtract(a, b)` of uint8 is right where
+NumPy's own `a - b` wraps; whole numbers beyond 2^63 wrap everywhere.
 """
 
 from __future__ import annotations
@@ -22,7 +24,20 @@ LISTED = (list, tuple, float, int)  # what becomes an array where an operation c
 
 
 # Where the whole numbers of a short dtype would wrap, and where NumPy refuses conditions.
-WIDENED = {"add", "subtract", "multiply", "negative", "square", "abs", "sign", "power", "matmul", "einsum", "mod"}
+WIDENED = {
+    "add",
+    "subtract",
+    "multiply",
+    "negative",
+    "square",
+    "abs",
+    "sign",
+    "power",
+    "matmul",
+    "einsum",
+    "mod",
+    "linear",
+}
 
 
 def operands(op: Any, args: Sequence) -> Sequence:
@@ -60,6 +75,17 @@ def widened(array: Any) -> Any:
     """Whole numbers and conditions as int64; floats as they are."""
     whole = array.dtype.kind in "iub" and array.dtype != np.int64
     return OPERATIONS["astype"](array, np.int64) if whole else array
+
+
+def all_widened(args: Sequence) -> list:
+    """Arguments of an operation, arrays among them as `widened` gives them."""
+    return [widened(each) if isinstance(each, (np.ndarray, np.generic)) else each for each in args]
+
+
+def as_operands(op: Callable, args: Sequence) -> list:
+    """The operands of an operation that could not use them as they were: lists and numbers as arrays."""
+    arrays = [as_array(each, op.__name__) if isinstance(each, LISTED) else each for each in operands(op, args)]
+    return all_widened(arrays) if op.__name__ in WIDENED else arrays
 
 
 def as_array(x: Any, caller: str) -> Any:

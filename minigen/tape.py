@@ -21,7 +21,7 @@ from typing import Any, TypeAlias, overload
 import numpy as np
 
 from ._support import explain
-from .dtypes import LISTED, OPERATIONS, PLAIN, as_array, operands, settled, settled_result
+from .dtypes import OPERATIONS, PLAIN, WIDENED, all_widened, as_operands, settled, settled_result
 from .operators import Operators
 from .watching import add_to, constant, refuse, shown, watcher
 
@@ -196,12 +196,19 @@ def primitive(
                 return _apply(op, args, static)
         by = watcher.get()
         try:
-            return forward(*args, **static) if by is None else by.run(op, args, static)
-        except (AttributeError, TypeError) as error:
-            arrays = [as_array(arg, name) if isinstance(arg, LISTED) else arg for arg in operands(op, args)]
-            if all(array is arg for array, arg in zip(arrays, args)):
-                raise explain.refused(name, args, error) from error
+            value = forward(*args, **static) if by is None else by.run(op, args, static)
+            if not may_wrap or value.dtype.kind == "f":
+                return value
+            arrays, fault = all_widened(args), None
+        except (AttributeError, TypeError, OverflowError) as error:
+            arrays, fault = as_operands(op, args), error
+        if all(array is arg for array, arg in zip(arrays, args)):
+            if fault is None:
+                return value
+            raise explain.refused(name, args, fault) from fault
         return op(*arrays, *args[len(arrays) :], **static)
+
+    may_wrap = name in WIDENED
 
     op.owner = sys._getframe(1).f_globals.get("__name__")
     if name in OPERATIONS and OPERATIONS[name].owner != op.owner:  # who made it may make it anew, as in a notebook

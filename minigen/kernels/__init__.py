@@ -19,9 +19,12 @@ def copy_result(out: np.ndarray, function: Callable, args: tuple, settings: dict
 
 
 def real(x: Any) -> np.ndarray:
-    """An array of floats as it is; integers and booleans as floats that hold them, where NumPy would take float16."""
+    """An array of floats as it is, in the machine's own order of bytes; integers and booleans as floats that hold
+    them, where NumPy would take float16."""
     x = np.asarray(x)
-    return x if x.dtype.kind == "f" else x.astype(np.result_type(x, np.float32))
+    if x.dtype.kind == "f":
+        return x if x.dtype.isnative else x.astype(x.dtype.newbyteorder("="))
+    return x.astype(np.result_type(x, np.float32))
 
 
 _FAMILIES = ("activations", "reductions", "losses", "updates", "indexing", "random", "mixture", "chains")

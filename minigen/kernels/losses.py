@@ -8,7 +8,7 @@ import numpy as np
 
 from . import copy_result, real
 from .activations import exp_float32, exp_remainder
-from .jit import USE_NUMBA, f32, is_fast, njit, njit_sum
+from .jit import USE_NUMBA, elementwise_pair, f32, is_fast, njit, njit_sum
 from .reductions import sum_axes_numpy
 
 
@@ -66,10 +66,21 @@ def _log1p(e):
     return f32(2.0) * (s + s * z * p)
 
 
+def logit_loss(logits: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """log(1 + exp(l)) - l t: with w the weight of the less likely outcome, |l| w + log(1 + exp(-|l|)).
+
+    Where w is 0 the first term is 0, also for an infinite l.
+    """
+    l, t = real(logits), real(targets)
+    size = np.abs(l)
+    wrong = np.where(l < 0, t, 1 - t)
+    with np.errstate(invalid="ignore"):
+        return np.where(wrong == 0, 0, size * wrong) + np.log1p(np.exp(-size))
+
+
 def binary_cross_entropy_numpy(logits: np.ndarray, targets: np.ndarray) -> np.ndarray:
     """Sum of log(1 + exp(l)) - l t, written so that neither sign of l overflows."""
-    logits = real(logits)
-    return sum_axes_numpy(np.maximum(logits, 0) - logits * targets + np.log1p(np.exp(-np.abs(logits))))
+    return sum_axes_numpy(logit_loss(logits, targets))
 
 
 @_summed(binary_cross_entropy_numpy)
@@ -77,9 +88,29 @@ def binary_cross_entropy(logits: np.ndarray, targets: np.ndarray, out: np.ndarra
     logits, targets = logits.ravel(), targets.ravel()
     total = 0.0  # in float64: a long sum keeps its digits, for a third more time
     for i in range(logits.size):
-        l = logits[i]
-        total += max(l, f32(0.0)) - l * targets[i] + _log1p(exp_float32(-abs(l)))
+        l, t = logits[i], targets[i]
+        wrong = t if l < f32(0.0) else f32(1.0) - t
+        total += (f32(0.0) if wrong == f32(0.0) else abs(l) * wrong) + _log1p(exp_float32(-abs(l)))
     out[0] = total
+
+
+def sigmoid_less_numpy(logits: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """sigmoid(l) - t as (1 - t) sigmoid(l) - t sigmoid(-l), which keeps its digits where l is sure of t."""
+    l = real(logits)
+    e = np.exp(-np.abs(l))
+    up, down = np.where(l < 0, e, 1) / (1 + e), np.where(l < 0, 1, e) / (1 + e)
+    return (1 - targets) * up - targets * down
+
+
+@elementwise_pair(sigmoid_less_numpy)
+def sigmoid_less(logits: np.ndarray, targets: np.ndarray, out: np.ndarray) -> None:
+    logits, targets, out = logits.ravel(), targets.ravel(), out.ravel()
+    for i in range(logits.size):
+        l, t = logits[i], targets[i]
+        e = exp_float32(-abs(l))
+        likely = f32(1.0) / (f32(1.0) + e)
+        up, down = (e * likely, likely) if l < f32(0.0) else (likely, e * likely)
+        out[i] = (f32(1.0) - t) * up - t * down
 
 
 def gaussian_nll_numpy(mu: np.ndarray, target: np.ndarray, log_var: np.ndarray) -> np.ndarray:
@@ -191,6 +222,7 @@ def exp_remainder_numpy(t: np.ndarray) -> np.ndarray:
 
 def standard_normal_kl_numpy(mu: np.ndarray, log_sd: np.ndarray) -> np.ndarray:
     """(mu^2 + exp(2 log_sd) - 1) / 2 - log_sd."""
+    mu, log_sd = real(mu), real(log_sd)
     return 0.5 * (mu * mu + exp_remainder_numpy(2 * log_sd))
 
 

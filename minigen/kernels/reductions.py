@@ -16,9 +16,13 @@ from .jit import USE_NUMBA, f32, is_fast, njit, njit_sum
 
 
 def sum_axes_numpy(x: np.ndarray, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> np.ndarray:
-    if x.dtype != np.float32 or (axis is None and x.flags.c_contiguous):  # all in a row NumPy sums by pairs
+    if not _is_short(x) or (axis is None and x.flags.c_contiguous):  # all in a row NumPy sums by pairs
         return np.add.reduce(x, axis, None, None, keepdims)  # what np.sum does, without its wrapping
-    return np.add.reduce(x, axis, np.float64, None, keepdims).astype(np.float32)
+    return np.add.reduce(x, axis, np.float64, None, keepdims).astype(x.dtype.newbyteorder("="))
+
+
+def _is_short(x) -> bool:
+    return x.dtype.kind == "f" and x.dtype.itemsize <= 4
 
 
 def sum_rows_numpy(x: np.ndarray) -> np.ndarray:
@@ -146,7 +150,7 @@ def _sum_axes_into(out, x, axis=None, keepdims=False):
         if blocks.shape[2] == 1:
             return sum_last.into(out.reshape(-1), blocks[:, :, 0])
         return [(_sum_blocks, (blocks, out.reshape(blocks.shape[::2])))]
-    if x.dtype != np.float32 or (axis is None and x.flags.c_contiguous):
+    if not _is_short(x) or (axis is None and x.flags.c_contiguous):
         return [(np.add.reduce, (x, axis, None, out, keepdims))]
     return [(copy_result, (out, sum_axes_numpy, (x, axis, keepdims)))]
 
@@ -173,8 +177,23 @@ def sum_of_squares(x: np.ndarray) -> float:
 
 
 def norm_numpy(x: np.ndarray, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> np.ndarray:
-    squares = np.square(x, dtype=np.float64)
-    return np.sqrt(np.add.reduce(squares, axis, None, None, keepdims)).astype(real(x).dtype)
+    with np.errstate(over="ignore", under="ignore"):
+        squares = np.add.reduce(np.square(x, dtype=np.float64), axis, None, None, keepdims)
+    if x.size and x.dtype.kind == "f" and x.dtype.itemsize >= 8 and not _have_digits(squares):
+        return _norm_in_unit(x, axis, keepdims)
+    return np.sqrt(squares).astype(real(x).dtype)
+
+
+def _have_digits(squares) -> bool:
+    return bool(np.all((squares > 1e-280) & (squares < np.inf)))
+
+
+def _norm_in_unit(x, axis, keepdims):
+    """The same in the unit of the largest number, whose squares neither overflow nor vanish."""
+    largest = np.max(np.abs(x), axis=axis, keepdims=True)
+    unit = np.where((largest > 0) & np.isfinite(largest), largest, 1)
+    lengths = np.sqrt(np.sum(np.square(x / unit), axis=axis, keepdims=True)) * unit
+    return lengths if keepdims else lengths.reshape(np.max(x, axis=axis).shape)
 
 
 @njit_sum

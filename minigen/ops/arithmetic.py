@@ -56,10 +56,16 @@ abs = primitive("abs", np.abs, lambda g, y, x: g * sign(x))
 # The remainder of the division, with the sign of b.
 mod = primitive("mod", np.mod, lambda g, y, a, b: g, lambda g, y, a, b: -(g * floor(a / b)))
 
+
+def _round(x):
+    """The nearest whole number, of two the even one. Whole numbers stay what they are."""
+    return np.rint(x) if np.result_type(x).kind == "f" else np.asarray(x)
+
+
 # Steps: their derivative is zero wherever there is one.
 floor = primitive("floor", np.floor, None)
 ceil = primitive("ceil", np.ceil, None)
-round = primitive("round", np.rint, None)
+round = primitive("round", _round, None)
 isnan = primitive("isnan", np.isnan, None)
 isfinite = primitive("isfinite", np.isfinite, None)
 greater = primitive("greater", np.greater, None, None)
@@ -72,13 +78,27 @@ not_equal = primitive("not_equal", np.not_equal, None, None)
 
 def _where_into(out, condition, a, b):
     if condition.dtype != bool:
-        return [(copy_result, (out, np.where, (condition, a, b)))]
+        return [(copy_result, (out, _where, (condition, a, b)))]
     return [(np.copyto, (out, b)), (np.copyto, (out, a, "same_kind", condition))]
+
+
+def _where(condition, a, b):
+    """a where the condition holds, b elsewhere."""
+    return np.where(condition, *_with_room(a, b))
+
+
+def _with_room(a, b):
+    """Two operands of which one is a whole number of Python: the other's short integers might not hold it."""
+    if type(a) is int and isinstance(b, np.ndarray) and b.dtype.kind in "iu":
+        return a, b.astype(np.int64)
+    if type(b) is int and isinstance(a, np.ndarray) and a.dtype.kind in "iu":
+        return a.astype(np.int64), b
+    return a, b
 
 
 where = primitive(
     "where",
-    np.where,
+    _where,
     None,
     lambda g, y, condition, a, b: where(condition, g, 0.0),
     lambda g, y, condition, a, b: where(condition, 0.0, g),
@@ -150,18 +170,18 @@ wins = primitive("wins", _wins, None, None)
 # NumPy wants the `out` of these two, unlike that of its other ufuncs, by name.
 maximum = primitive(
     "maximum",
-    np.maximum,
+    lambda a, b: np.maximum(*_with_room(a, b)),
     lambda g, y, a, b: g * wins(a, b),
     lambda g, y, a, b: g * wins(b, a),
-    into=lambda out, a, b: [(partial(np.maximum, out=out), (a, b))],
+    into=lambda out, a, b: [(partial(np.maximum, out=out), _with_room(a, b))],
 )
 
 minimum = primitive(
     "minimum",
-    np.minimum,
+    lambda a, b: np.minimum(*_with_room(a, b)),
     lambda g, y, a, b: g * wins(b, a),
     lambda g, y, a, b: g * wins(a, b),
-    into=lambda out, a, b: [(partial(np.minimum, out=out), (a, b))],
+    into=lambda out, a, b: [(partial(np.minimum, out=out), _with_room(a, b))],
 )
 
 

@@ -13,11 +13,12 @@ import numpy as np
 from .. import kernels
 from ..kernels import copy_result, real
 from ..tape import primitive
-from .arithmetic import function_of_floats, square, where
+from .arithmetic import equal, function_of_floats, minimum, square, where
 
 exp = function_of_floats(np.exp, lambda g, y, x: g * y)
 
-expm1 = function_of_floats(np.expm1, lambda g, y, x: g * (y + 1.0))
+# Not y + 1, which far below 0 has no digit left.
+expm1 = function_of_floats(np.expm1, lambda g, y, x: g * exp(x))
 
 log1p = function_of_floats(np.log1p, lambda g, y, x: g / (x + 1.0))
 
@@ -77,12 +78,17 @@ def _softplus_into(out, x):
 
 softplus = primitive("softplus", _softplus, lambda g, y, x: g * sigmoid(x), into=_softplus_into)
 
+
+def _apart(a, b):
+    return where(equal(a, b), 0.0, a - b)  # for Inf - Inf is NaN
+
+
 # log(exp(a) + exp(b)), without overflow
 logaddexp = primitive(
     "logaddexp",
     lambda a, b: np.logaddexp(real(a), real(b)) if np.result_type(a, b).kind != "f" else np.logaddexp(a, b),
-    lambda g, y, a, b: g * sigmoid(a - b),
-    lambda g, y, a, b: g * sigmoid(b - a),
+    lambda g, y, a, b: g * sigmoid(_apart(a, b)),
+    lambda g, y, a, b: g * sigmoid(_apart(b, a)),
     into=lambda out, a, b: [(np.logaddexp, (a, b, out))],
 )
 
@@ -152,7 +158,12 @@ def _elu(x, alpha=1.0):
     return np.where(x > 0, x, float(check_alpha(alpha)) * np.expm1(np.minimum(x, 0)))
 
 
-elu = primitive("elu", _elu, lambda g, y, x, alpha=1.0: elu_grad(g, y, alpha))
+# Far below 0 y + alpha would have no digit left; the fused layer, which has y alone, is right to rounding of alpha.
+elu = primitive(
+    "elu",
+    _elu,
+    lambda g, y, x, alpha=1.0: g * where(x > 0.0, 1.0, float(alpha) * exp(minimum(x, 0.0))),
+)
 
 # g where y > 0, g (y + alpha) elsewhere
 elu_grad = primitive(

@@ -19,7 +19,7 @@ from ..dtypes import as_array, widened
 from ..tape import primitive
 from ..watching import act
 from .arithmetic import abs, clip, equal, not_equal, square, where
-from .elementwise import exp, expm1, sigmoid, softplus
+from .elementwise import exp, expm1, sigmoid, sigmoid_grad
 from .reductions import log_softmax, mean, sum
 from .shaping import astype, getitem, reshape, sum_to, take_along_axis
 
@@ -108,11 +108,28 @@ def _binary_cross_entropy(logits, targets):
     return kernels.binary_cross_entropy(logits, targets) / float(np.size(logits))
 
 
+# sigmoid(l) - t
+sigmoid_less = primitive(
+    "sigmoid_less",
+    lambda l, t: kernels.sigmoid_less(l, t),
+    lambda g, y, l, t: sigmoid_grad(g, sigmoid(l)),
+    lambda g, y, l, t: -g,
+    into=lambda out, l, t: kernels.sigmoid_less.into(out, l, t),
+)
+
+# log(1 + exp(l)) - l t, element by element
+logit_loss = primitive(
+    "logit_loss",
+    lambda l, t: kernels.logit_loss(l, t),
+    lambda g, y, l, t: sigmoid_less(l, t) * g,
+    lambda g, y, l, t: -(l * g),
+)
+
 # d/dl = (sigmoid(l) - t) / n, d/dt = -l / n
 _mean_binary_cross_entropy = primitive(
     "binary_cross_entropy_with_logits",
     _binary_cross_entropy,
-    lambda g, y, l, t: (sigmoid(l) - t) * (g * (1.0 / l.size)),
+    lambda g, y, l, t: sigmoid_less(l, t) * (g * (1.0 / l.size)),
     lambda g, y, l, t: l * (g * (-1.0 / l.size)),
     into=lambda out, l, t: _mean_of(kernels.binary_cross_entropy, out, l, t),
 )
@@ -124,8 +141,7 @@ def binary_cross_entropy_with_logits(logits: Any, targets: Any, reduction: Reduc
         return _mean_binary_cross_entropy(logits, targets)
     name = "binary_cross_entropy_with_logits"
     _same_shape(name, logits, targets, reduction)
-    logits, targets = as_array(logits, name), as_array(targets, name)
-    return _reduced(name, targets * softplus(-logits) + (1.0 - targets) * softplus(logits), reduction)
+    return _reduced(name, logit_loss(as_array(logits, name), as_array(targets, name)), reduction)
 
 
 def _check_classes(classes: np.ndarray, n: int, ignore_index: int | None) -> None:
@@ -175,7 +191,7 @@ def cross_entropy(
     loss = -take_along_axis(log_softmax(logits), reshape(labels, (-1, 1)), 1)
     if counted is None:
         return _reduced("cross_entropy", loss if reduction == "mean" else reshape(loss, (-1,)), reduction)
-    loss = reshape(loss, (-1,)) * counted
+    loss = where(equal(counted, 0.0), 0.0, reshape(loss, (-1,))) * counted  # also where the loss is infinite
     return sum(loss) / sum(counted) if reduction == "mean" else _reduced("cross_entropy", loss, reduction)
 
 
@@ -234,7 +250,7 @@ def gaussian_nll(mu: Any, target: Any, log_var: Any, reduction: Reduction = "mea
     if reduction == "mean":
         return _mean_gaussian_nll(mu, target, log_var)
     _same_shape("gaussian_nll", mu, target, reduction)
-    log_var = as_array(log_var, "gaussian_nll")
+    log_var = widened(as_array(log_var, "gaussian_nll"))
     scaled = square(_difference(target, mu, "gaussian_nll")) * exp(-log_var)
     return _reduced("gaussian_nll", (scaled + log_var + math.log(2 * math.pi)) * 0.5, reduction)
 

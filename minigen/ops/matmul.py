@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..dtypes import as_array
+from ..dtypes import as_array, widened
 from ..tape import primitive
 from .reductions import sum
 from .shaping import broadcast_to, expand_dims, reshape, squeeze, swapaxes, transpose
@@ -55,7 +55,7 @@ def matmul(a: Any, b: Any) -> Any:
 def dot(a: Any, b: Any) -> Any:
     """NumPy's dot: a product of numbers, vectors or matrices; in general the sum over the last axis of a and the last
     but one of b."""
-    a, b = as_array(a, "dot"), as_array(b, "dot")
+    a, b = widened(as_array(a, "dot")), widened(as_array(b, "dot"))
     if a.ndim == 0 or b.ndim == 0:
         return a * b
     if b.ndim <= 2:
@@ -67,6 +67,7 @@ def dot(a: Any, b: Any) -> Any:
 
 def outer(a: Any, b: Any) -> Any:
     """All products of an element of a with an element of b: shape (a.size, b.size)."""
+    a, b = widened(as_array(a, "outer")), widened(as_array(b, "outer"))
     return reshape(a, (-1, 1)) * reshape(b, (1, -1))
 
 

@@ -13,7 +13,7 @@ from ..dtypes import as_array, widened
 from ..operators import Axis
 from ..tape import primitive
 from .arithmetic import equal, square, where
-from .elementwise import exp
+from .elementwise import exp, expm1
 from .shaping import (
     astype,
     broadcast_to,
@@ -77,6 +77,8 @@ def _count(x, axis) -> int:
 
 def _mean(x, axis=None, keepdims=False):
     """Mean over one axis, a tuple of axes, or all."""
+    if x.dtype.char == "e":  # whose sum would overflow at 65504
+        return np.mean(x, axis, np.float64, None, keepdims).astype(x.dtype)
     return _sum(x, axis, keepdims) / float(_count(x, axis))
 
 
@@ -195,10 +197,16 @@ softmax = primitive(
     into=lambda out, x, axis=-1: kernels.softmax.into(out, x, axis),
 )
 
+
+def _log_softmax_back(g, y, x, axis=-1):
+    # g (1 - p) less p times the g of the others: at a class of which the loss is certain 1 - p keeps its digits.
+    return -(g * expm1(y)) - exp(y) * (sum(g, axis, True) - g)
+
+
 log_softmax = primitive(
     "log_softmax",
     lambda x, axis=-1: kernels.log_softmax(x, axis),
-    lambda g, y, x, axis=-1: g - exp(y) * sum(g, axis, True),
+    _log_softmax_back,
     into=lambda out, x, axis=-1: kernels.log_softmax.into(out, x, axis),
 )
 
@@ -211,9 +219,9 @@ def _cumsum_back(g, y, x, axis=None):
 
 def _cumsum(x, axis=None):
     """Sums of the first elements along an axis; without one, of all in their order."""
-    if x.dtype != np.float32:
+    if x.dtype.kind != "f" or x.dtype.itemsize > 4:
         return np.cumsum(x, axis)
-    return np.cumsum(x, axis, np.float64).astype(np.float32)
+    return np.cumsum(x, axis, np.float64).astype(x.dtype.newbyteorder("="))
 
 
 cumsum = primitive("cumsum", _cumsum, _cumsum_back)

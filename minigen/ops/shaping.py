@@ -326,10 +326,10 @@ def diagonal(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
 def tril(x: Any, k: int = 0) -> Any:
     """The lower triangle of the last two axes, with 0 above diagonal `k`."""
     x = as_array(x, "tril")
-    return where(np.tri(x.shape[-2], x.shape[-1], k, dtype=bool), x, 0.0)
+    return where(np.tri(x.shape[-2], x.shape[-1], k, dtype=bool), x, 0)
 
 
 def triu(x: Any, k: int = 0) -> Any:
     """The upper triangle of the last two axes, with 0 below diagonal `k`."""
     x = as_array(x, "triu")
-    return where(np.tri(x.shape[-2], x.shape[-1], k - 1, dtype=bool), 0.0, x)
+    return where(np.tri(x.shape[-2], x.shape[-1], k - 1, dtype=bool), 0, x)

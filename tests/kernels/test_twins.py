@@ -36,6 +36,7 @@ CASES = {  # kernel: how many arrays of one shape, and the settings after them
     "standard_normal_kl": (2, [()]),
     "squared_error": (2, [()]),
     "binary_cross_entropy": (2, [()]),
+    "sigmoid_less": (2, [()]),
     "weighted_difference": (2, [(0.37,), (-2,)]),
     "softmax": (1, [(-1,), (0,), (1,)]),
     "log_softmax": (1, [(-1,), (0,), (1,)]),

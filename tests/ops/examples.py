@@ -595,6 +595,10 @@ for name, oracle in LOSSES.items():
     for shape in [(3, 4), (5,), (), (2, 1, 3)]:
         row(name, getattr(ops, name), shape, between(0, 1, *shape), oracle=oracle)
 row("huber", lambda p, t: ops.huber(p, t, 0.4), (3, 4), (3, 4), oracle=lambda p, t: np.mean(huber_of(0.4, p - t)))
+for shape in [(3, 4), (5,), ()]:
+    parts = between(0, 1, *shape)
+    row("sigmoid_less", OPERATIONS["sigmoid_less"], shape, parts, oracle=lambda l, t: expit(l) - t, order=3)
+    row("logit_loss", OPERATIONS["logit_loss"], shape, parts, oracle=lambda l, t: np.logaddexp(0, l) - l * t, order=3)
 for shape, weight in [((3, 4), ()), ((), ()), ((5,), ()), ((3, 4), (4,)), ((3, 4), (3, 4)), ((3, 4), (3, 1))]:
     row(
         "weighted_difference",

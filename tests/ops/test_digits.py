@@ -332,3 +332,141 @@ def test_a_condition_in_a_rule_counts_as_a_number():
         (lambda x: x * mask / (1.0 + mask), mask / (1.0 + mask)),
     ]:
         np.testing.assert_allclose(slope(f, x)[0], expected, rtol=1e-6)
+
+
+# What an adversary found afterwards
+
+
+FAR = [-5.0, -16.0, -40.0, -80.0]
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_slopes_far_below_zero(dtype):
+    x = np.array(FAR, dtype)
+    close = 1e-5 if dtype == np.float32 else 1e-13
+    for f, factor in ((ops.expm1, 1.0), (ops.elu, 1.0), (lambda x: ops.elu(x, alpha=0.3), 0.3)):
+        exact = [factor * math.exp(v) for v in FAR]
+        np.testing.assert_allclose(slope(f, x)[0], exact, rtol=close)
+
+
+@pytest.mark.parametrize("gap", [10.0, 17.0, 40.0, 80.0])
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_the_slope_of_the_loss_of_a_confident_class(gap, dtype):
+    close = 1e-5 if dtype == np.float32 else 1e-13
+    others = math.exp(-gap) / (1 + 2 * math.exp(-gap))
+    (found,) = slope(lambda x: ops.cross_entropy(x, [0]), np.array([[gap, 0.0, 0.0]], dtype))
+    np.testing.assert_allclose(found, [[-2 * others, others, others]], rtol=close)
+    wrong = 1 / (1 + math.exp(gap))  # the probability of the other outcome
+    for reduction in ("mean", "sum", "none"):
+        loss = lambda l, t, r=reduction: ops.binary_cross_entropy_with_logits(l, t, reduction=r)
+        for sign in (1.0, -1.0):
+            l, t = np.array([sign * gap], dtype), np.array([sign > 0], dtype)
+            np.testing.assert_allclose(loss(l, t), math.log1p(math.exp(-gap)), rtol=close)
+            np.testing.assert_allclose(slope(lambda l, t=t, loss=loss: loss(l, t), l)[0], [-sign * wrong], rtol=close)
+            np.testing.assert_allclose(compiled(loss, l, t), math.log1p(math.exp(-gap)), rtol=close)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_binary_cross_entropy_at_infinite_logits(dtype, reduction):
+    loss = lambda l, t: ops.binary_cross_entropy_with_logits(l, t, reduction=reduction)
+    cases = [(np.inf, 1, 0, 0), (-np.inf, 0, 0, 0), (np.inf, 0, np.inf, 1), (-np.inf, 1, np.inf, -1)]
+    for l, t, value, gradient in cases:
+        l, t = np.array([l], dtype), np.array([t], dtype)
+        assert loss(l, t) == value == compiled(loss, l, t)
+        assert slope(lambda l, t=t: loss(l, t), l)[0] == gradient
+
+
+def test_an_example_that_does_not_count_may_have_an_infinite_loss():
+    x = np.array([[1.0, 0.0, -np.inf], [1.0, 0.0, 0.0]], np.float32)
+    exact = -scipy.special.log_softmax([1.0, 0.0, 0.0])[0]
+    np.testing.assert_allclose(ops.cross_entropy(x, [2, 0], weight=np.array([1, 1, 0], np.float32)), exact, rtol=1e-6)
+    x = np.array([[-np.inf, 0.0, 1.0], [1.0, 0.0, 0.0]], np.float32)
+    np.testing.assert_allclose(ops.cross_entropy(x, [9, 0], ignore_index=9), exact, rtol=1e-6)
+    (found,) = slope(lambda x: ops.cross_entropy(x, [9, 0], ignore_index=9), x)
+    assert (found[0] == 0).all() and np.isfinite(found).all()
+
+
+def test_slopes_of_logaddexp_where_both_are_infinite():
+    for end in (np.inf, -np.inf):
+        found = slope(ops.logaddexp, np.array([end], np.float32), np.array([end], np.float32))
+        assert [float(g[0]) for g in found] == [0.5, 0.5]
+
+
+@pytest.mark.parametrize("unit", [1.0, 1e200, 1e-200, 1e300, 2.0**-1012])
+def test_lengths_in_any_unit(unit):
+    x = np.array([[3.0, -4.0], [0.0, 0.0], [5.0, 12.0]]) * unit
+    for axis, exact in ((1, [5, 0, 13]), (None, math.sqrt(194)), ((0, 1), math.sqrt(194)), (0, np.sqrt([34, 160]))):
+        np.testing.assert_allclose(ops.norm(x, axis) / unit, exact, rtol=1e-13)
+        assert ops.norm(x, axis, keepdims=True).shape == np.sum(x, axis, keepdims=True).shape
+        np.testing.assert_allclose(compiled(lambda x, a=axis: ops.norm(x, a), x) / unit, exact, rtol=1e-13)
+    np.testing.assert_allclose(ops.std(x, 1) / unit, [3.5, 0, 3.5], rtol=1e-13)
+    assert ops.norm(np.array([np.inf, 1.0])) == np.inf and np.isnan(ops.norm(np.array([np.nan, 1.0])))
+
+
+@pytest.mark.parametrize("dtype", [">f4", ">f8", np.float16])
+def test_arrays_of_other_orders_of_bytes_and_half_precision(dtype):
+    x = (np.arange(12).reshape(3, 4) / 4).astype(dtype)
+    native = x.astype(np.float64)
+    for name in ("sum", "mean", "std", "norm", "logsumexp", "softmax", "log_softmax", "erf", "gelu", "silu", "cumsum"):
+        f, arguments = getattr(ops, name), () if name in ("erf", "gelu", "silu") else (1,)
+        got, exact = f(x, *arguments), f(native, *arguments)
+        assert got.dtype.isnative and got.dtype.itemsize == np.dtype(dtype).itemsize
+        np.testing.assert_allclose(got, exact, rtol=3e-3 if dtype is np.float16 else 3e-6)
+
+
+def test_running_sums_of_short_floats():
+    many = np.ones((5000, 2), np.float16)
+    np.testing.assert_array_equal(ops.sum(many, 0), [5000, 5000])  # alone, a float16 stands still at 2048
+    assert ops.cumsum(many[:, 0])[-1] == 5000
+    assert ops.mean(np.full((1000, 2), 100, np.float16)) == 100  # whose sum is beyond 65504
+    np.testing.assert_allclose(ops.sum(np.full((2**21, 2), 0.1, ">f4"), 0), 2**21 * float(np.float32(0.1)), rtol=1e-7)
+
+
+SHORT = [np.uint8, np.int8, np.uint16, np.int16, np.uint32, np.int32, np.uint64, np.int64, bool]
+
+
+@pytest.mark.parametrize("dtype", SHORT)
+@pytest.mark.parametrize("brought", [lambda x: x, minigen.tensor], ids=["arrays", "tensors"])
+def test_whole_numbers_neither_wrap_nor_become_half_precision(dtype, brought):
+    a, b = np.array([1, 100]).astype(dtype), np.array([20, 90]).astype(dtype)
+    wide_a, wide_b = a.astype(int), b.astype(int)
+    both = {
+        "add": np.add,
+        "subtract": np.subtract,
+        "multiply": np.multiply,
+        "matmul": np.matmul,
+        "dot": np.dot,
+        "outer": np.outer,
+        "mod": np.mod,
+        "maximum": np.maximum,
+    }
+    for name, oracle in both.items():
+        got = getattr(ops, name)(brought(a), brought(b))
+        np.testing.assert_array_equal(np.asarray(getattr(got, "data", got)), oracle(wide_a, wide_b), err_msg=name)
+    for name, oracle in {"negative": np.negative, "square": np.square, "abs": np.abs, "sign": np.sign}.items():
+        got = getattr(ops, name)(brought(a))
+        np.testing.assert_array_equal(getattr(got, "data", got) if type(got) is Tensor else got, oracle(wide_a))
+    for name in ("sqrt", "round", "log1p", "tanh", "mean", "var", "norm", "softplus", "leaky_relu"):
+        got = getattr(ops, name)(brought(a))
+        assert (got.data if type(got) is Tensor else np.asarray(got)).dtype != np.float16, name
+    got = ops.standard_normal_kl(brought(a[:1]), brought(a[:1]))
+    np.testing.assert_allclose(got.data if type(got) is Tensor else got, [math.exp(2) / 2 - 1], rtol=1e-6)
+
+
+@pytest.mark.parametrize("brought", [lambda x: x, minigen.tensor], ids=["arrays", "tensors"])
+def test_numbers_of_python_that_short_integers_cannot_hold(brought):
+    x = np.array([1, 200], np.uint8)
+    for name, other, exact in (
+        ("add", -2, [-1, 198]),
+        ("add", 300, [301, 500]),
+        ("subtract", 300, [-299, -100]),
+        ("maximum", -1, [1, 200]),
+        ("minimum", 300, [1, 200]),
+        ("mod", -3, [-2, -1]),
+    ):
+        got = getattr(ops, name)(brought(x), other)
+        np.testing.assert_array_equal(got.data if type(got) is Tensor else got, exact, err_msg=name)
+    got = ops.where(x > 5, brought(x), -1)
+    np.testing.assert_array_equal(got.data if type(got) is Tensor else got, [-1, 200])
+    assert ops.tril(x[None]).dtype.kind == "i"
