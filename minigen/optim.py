@@ -45,6 +45,9 @@ Schedule = Annotated[
 Rate = Positive | Schedule
 Limit = Annotated[float, Kind("a positive number", lambda x: is_number(x) and x > 0, as_python)]
 
+# Beyond this a float32 rounds 1 - beta by more than 0.3 %, and kernels, which multiply by beta, drift.
+LAST_IN_FLOAT32 = 1 - 1e-5
+
 
 @settings
 class Optimizer:
@@ -177,13 +180,15 @@ class RMSprop(Optimizer):
     moment_names = ("square",)
 
     def formula(self, w: np.ndarray, g: np.ndarray, lr: float) -> None:
-        """s = alpha s + (1 - alpha) g^2;  w -= lr g / (sqrt(s) + eps)."""
+        """s += (1 - alpha) (g^2 - s);  w -= lr g / (sqrt(s) + eps)."""
         s = self.moments["square"]
         g = g + self.weight_decay * w
-        s[...] = self.alpha * s + (1 - self.alpha) * g**2
+        s += (1 - self.alpha) * (g**2 - s)
         w -= lr * g / (np.sqrt(s) + self.eps)
 
     def fused(self, w: np.ndarray, g: np.ndarray, lr: float) -> None:
+        if self.alpha > LAST_IN_FLOAT32:
+            return self.formula(w, g, lr)
         kernels.rmsprop(w, g, self.moments["square"], lr, self.alpha, self.eps, self.weight_decay)
 
 
@@ -215,6 +220,8 @@ class Adam(Optimizer):
 
     def fused(self, w: np.ndarray, g: np.ndarray, lr: float) -> None:
         t, (beta1, beta2) = self.steps, self.betas
+        if max(beta1, beta2) > LAST_IN_FLOAT32:
+            return self.formula(w, g, lr)
         kernels.adam(
             w,
             g,
@@ -282,8 +289,9 @@ class cosine_decay(Decay):
     def __call__(self, step: int) -> float:
         if step < self.warmup:
             return self.lr * (step + 1) / self.warmup
-        done = min(1.0, (step - self.warmup) / (self.steps - self.warmup))
-        return self.final + (self.lr - self.final) * (1 + math.cos(math.pi * done)) / 2
+        left = max(0.0, (self.steps - step) / (self.steps - self.warmup))
+        # (1 + cos(pi (1 - left))) / 2, whose 1 + cos would lose its digits towards the end
+        return self.final + (self.lr - self.final) * math.sin(0.5 * math.pi * left) ** 2
 
 
 @settings
@@ -348,8 +356,10 @@ _applying = threading.RLock()  # held while averaged weights are put into a modu
 class WeightAverage:
     """Running average of a module's weights: average += (1 - decay) (weights - average) at each `update`.
 
-    The first update takes the weights as they are. `average.network()` is a copy of the module with the averaged
-    weights; `with average.applied(): ...` gives them to the module itself for a while.
+    The first update takes the weights as they are. The sum is kept in float64, as `running`, so that it still moves
+    where 1 - decay is small; `average` is that in the dtype of the weights, None before the first update.
+    `average.network()` is a copy of the module with the averaged weights; `with average.applied(): ...` gives them to
+    the module itself for a while.
     """
 
     module: ModuleToTrain
@@ -357,26 +367,31 @@ class WeightAverage:
 
     def agree(self) -> None:
         """Begin with no average."""
-        self.average: np.ndarray | None = None
+        self.running: np.ndarray | None = None
         self._own: np.ndarray | None = None  # the module's weights, while the averaged ones are applied
         self._uses = 0  # of `applied`, under way
 
+    @property
+    def average(self) -> np.ndarray | None:
+        """The averaged weights, as one vector like the module's; a copy."""
+        return None if self.running is None else self.running.astype(self.module.flat().arrays[0].dtype)
+
     def update(self) -> None:
         """Take the current weights into the average."""
-        average = () if self.average is None else (self.average,)
-        act(self._take_in, self._flat().data, changes=(self, *average))
+        running = () if self.running is None else (self.running,)
+        act(self._take_in, self._flat().data, changes=(self, *running))
 
     def _take_in(self, weights: np.ndarray) -> None:
-        if self.average is None:
-            self.average = weights.copy()
+        if self.running is None:
+            self.running = weights.astype(np.float64)
         else:
-            self.average += (1 - self.decay) * (weights - self.average)
+            self.running += (1 - self.decay) * (weights - self.running)
 
     def _flat(self) -> Flat:
         flat = self.module.flat()
-        if self.average is not None and self.average.shape != flat.arrays[0].shape:
+        if self.running is not None and self.running.shape != flat.arrays[0].shape:
             raise ValueError(
-                f"WeightAverage began with {self.average.size} parameters, the network has {flat.arrays[0].size} now; "
+                f"WeightAverage began with {self.running.size} parameters, the network has {flat.arrays[0].size} now; "
                 "make the average after the network is complete"
             )
         return flat
@@ -416,7 +431,7 @@ class WeightAverage:
         return {**vars(self), "_own": None, "_uses": 0}  # a copy is nobody's to put back
 
     def _check_begun(self) -> None:
-        if self.average is None:
+        if self.running is None:
             raise ValueError("WeightAverage has no average yet; call update() after each training step")
 
     def _put(self, weights: np.ndarray) -> None:

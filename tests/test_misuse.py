@@ -71,7 +71,7 @@ class World:
                 **self.net.state_dict(),
                 **{f"moment {name}": moment for name, moment in self.adam.state_dict().items()},
                 "gradient": self.net.flat().grad,
-                "average": self.average.average,
+                "average": self.average.running,
                 "x": self.x.data,
                 "x.grad": self.x.grad,
                 "draws": self.rng.bit_generator.state,

@@ -277,6 +277,16 @@ def test_cosine_decay_at_its_known_points():
     assert np.all(np.diff([schedule(step) for step in range(10, 111)]) < 0)
 
 
+@pytest.mark.parametrize("steps", [10, 10**6, 10**9])
+def test_cosine_decay_keeps_its_digits_to_the_last_step(steps):
+    # Near the end it is lr (pi left / 2 steps)^2, and exactly `final` from there on.
+    rate = optim.cosine_decay(0.1, steps)
+    x = math.pi / 2 / steps
+    assert rate(steps - 1) == pytest.approx(0.1 * (x - x**3 / 6 + x**5 / 120 - x**7 / 5040) ** 2, rel=1e-9)
+    assert rate(steps) == rate(steps + 5) == 0 and rate(0) == 0.1
+    assert optim.cosine_decay(0.1, steps, final=0.01)(steps) == 0.01
+
+
 def test_exponential_and_step_decay_at_their_known_points():
     schedule = optim.exponential_decay(0.4, 50)
     assert [schedule(step) for step in (0, 25, 50, 150)] == pytest.approx([0.4, 0.4 / math.sqrt(2), 0.2, 0.05])
@@ -341,6 +351,32 @@ def test_the_kernel_does_what_the_formula_says(kind, settings):
     np.testing.assert_allclose(fused.module.flat().data, plain.module.flat().data, rtol=2e-6, atol=2e-7)
 
 
+@pytest.mark.parametrize(
+    ("kind", "settings"),
+    [
+        ("Adam", {"betas": (0.9, 1 - 1e-7), "eps": 1e-30}),
+        ("Adam", {"betas": (1 - 1e-8, 1 - 1e-8), "eps": 1e-30}),
+        ("AdamW", {"betas": (0.9, 1 - 1e-7), "eps": 1e-30, "weight_decay": 0.0}),
+        ("RMSprop", {"alpha": 1 - 1e-7, "eps": 1e-30}),
+    ],
+)
+def test_moments_with_a_decay_near_one_keep_their_weights_sum(kind, settings):
+    # Of a gradient of 1 the mean square after n steps is 1 - beta^n; Adam divides by that, RMSprop does not.
+    n, net = 3000, Weights(np.float32)
+    optimizer = getattr(optim, kind)(net, lr=1e-3, **settings)
+    for _ in range(n):
+        net.flat().grad[...] = 1
+        optimizer.step()
+    beta = settings.get("alpha") or settings["betas"][1]
+    exact = -math.expm1(n * math.log(beta))
+    np.testing.assert_allclose(optimizer.moments["square"], exact, rtol=1e-3)
+    before = net.flat().data.copy()
+    net.flat().grad[...] = 1
+    optimizer.step()
+    step = 1e-3 if kind != "RMSprop" else 1e-3 / math.sqrt(exact)
+    np.testing.assert_allclose(before - net.flat().data, step, rtol=2e-3)
+
+
 # Clipping
 
 
@@ -401,6 +437,18 @@ def test_the_average_is_its_closed_form(dtype, tolerance):
     expected = decay**n * history[0] + (1 - decay) * sum(decay ** (n - k) * history[k] for k in range(1, n + 1))
     np.testing.assert_allclose(average.average, expected, rtol=tolerance, atol=tolerance)
     assert average.average.dtype == dtype and not np.shares_memory(average.average, net.flat().data)
+
+
+@pytest.mark.parametrize("decay", [1 - 1e-7, 1 - 1e-8])
+def test_an_average_of_a_decay_near_one_still_moves(decay):
+    net, steps = Weights(np.float32), 1000
+    average = optim.WeightAverage(net, decay)
+    net.flat().data[...] = 1
+    average.update()
+    net.flat().data[...] = 2
+    for _ in range(steps):
+        average.update()
+    np.testing.assert_allclose(average.running - 1, -math.expm1(steps * math.log1p(decay - 1)), rtol=1e-6)
 
 
 def test_the_average_is_applied_inside_the_block_only():

@@ -73,7 +73,7 @@ class Run:
 
     def state(self):
         """Everything that a checkpoint could change, as comparable bytes."""
-        average = self.average.average
+        average = self.average.running
         return (
             {name: (array.dtype.str, array.tobytes()) for name, array in self.module.state_dict().items()},
             {name: array.tobytes() for name, array in self.optimizer.state_dict().items()},
@@ -124,7 +124,7 @@ def test_a_file_can_be_read_without_objects(saved):
     for name, array in run.module.state_dict().items():
         np.testing.assert_array_equal(found.weights[name], array, strict=True)
     np.testing.assert_array_equal(found.optimizer["mean"], run.optimizer.moments["mean"])
-    np.testing.assert_array_equal(found.average, run.average.average)
+    np.testing.assert_array_equal(found.average, run.average.running)
 
 
 @both_formats

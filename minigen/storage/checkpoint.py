@@ -83,8 +83,8 @@ def save(
         moments = optimizer.state_dict()
         record["optimizer"] = {"kind": type(optimizer).__name__, "steps": int(moments.pop("steps"))}
         arrays |= {f"{OPTIMIZER}{name}": moment for name, moment in moments.items()}
-    if average is not None and average.average is not None:
-        arrays[AVERAGE] = average.average
+    if average is not None and average.running is not None:
+        arrays[AVERAGE] = average.running
     for name, value in (extra or {}).items():
         value = _checked_extra(name, value)
         if isinstance(value, np.ndarray):
@@ -122,7 +122,8 @@ def load(
         if optimizer is not None:
             _check_optimizer(optimizer, found.optimizer)
         if average is not None and found.average is not None:
-            _check_match({"average": average.module.flat().data}, {"average": found.average}, "the weight average")
+            own = {"average": average.module.flat().data}
+            _check_match(own, {"average": found.average}, "the weight average", any_float=True)
         states = generators.matched(record["generators"], module, rng)
     except ValueError as error:
         raise CheckpointError(f"{path} does not fit: {error}") from None
@@ -133,7 +134,7 @@ def load(
     if optimizer is not None:
         optimizer.load_state_dict({name: value for name, value in found.optimizer.items() if name != "kind"})
     if average is not None:
-        average.average = None if found.average is None else found.average.copy()
+        average.running = None if found.average is None else found.average.astype(np.float64)
     for source, state in states:
         source.state = state
     return found
