@@ -27,6 +27,7 @@ BLOCK = 1 << 17  # pairs of points held at once: 1 MB of distances
 FEW_FEATURES = 3  # up to which differences are as fast as a matrix product
 MEDIAN_POINTS = 1000
 LN_2 = math.log(2)
+FLOATS = (np.float32, np.float64)
 
 
 def _as_densities(values, name: str, caller: str) -> np.ndarray:
@@ -283,8 +284,8 @@ def variational_bound(name: Name, critic_on_p: Any, critic_on_q: Any) -> float |
 
 
 def _critic(values, which: str, name: str):
-    if not isinstance(values, (Tensor, np.ndarray)):
-        values = np.asarray(values, float)
+    if type(values) is not Tensor and not (isinstance(values, np.ndarray) and values.dtype in FLOATS):
+        values = as_floats(values, which, "variational_bound()")
     live_check(_check_critic, values.data if type(values) is Tensor else values, which, name)
     return values
 

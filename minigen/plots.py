@@ -29,6 +29,7 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Patch
 from matplotlib.path import Path as Curve
 from matplotlib.textpath import TextPath
 
+from ._support.arrays import as_floats, as_vector
 from ._support.atomic import write_whole
 from ._support.layered import Edge, Layout, layered
 from .debug import Step, spelled, steps_of
@@ -103,8 +104,10 @@ def draw_trajectories(
 
     `shade` (n,), such as g/L, gives each its colour on the scale `limits`; without it all are blue.
     """
-    colours = BLUE if shade is None else ScalarMappable(Normalize(*limits), "viridis").to_rgba(np.asarray(shade))
-    theta = np.asarray(theta)
+    t, theta = _curves(t, theta, "theta", "draw_trajectories()")
+    if shade is not None:
+        shade = as_floats(shade, "shade", "draw_trajectories()")
+    colours = BLUE if shade is None else ScalarMappable(Normalize(*limits), "viridis").to_rgba(shade)
     if dots:
         each = colours if shade is None else np.repeat(colours, len(t), axis=0)
         ax.scatter(np.tile(t, len(theta)), theta.ravel(), s=1.6, c=each, lw=0, rasterized=True)
@@ -114,17 +117,31 @@ def draw_trajectories(
     ax.set_xlim(*_span(t))
 
 
-def _span(t: Data) -> tuple[float, float]:
+def _curves(t: Data, theta: Data, name: str, caller: str) -> tuple[np.ndarray, np.ndarray]:
+    """Times (steps,) and curves (n, steps) over them as floats; of the curves some values may be missing."""
+    t, theta = as_vector(t, "t", caller), as_floats(theta, name, caller)
+    if theta.ndim != 2 or theta.shape[1] != len(t) or len(t) < 2:
+        raise ValueError(
+            f"{caller} got {name} of shape {theta.shape} and t {t.shape}; expected (n, steps) and (steps,)"
+        )
+    return t, theta
+
+
+def _span(t: np.ndarray) -> tuple[float, float]:
     """The time that the points stand for: the last one has its step too."""
     return t[0], t[-1] + (t[-1] - t[-2])
 
 
 def draw_histograms(ax: Axes, generated: Data, data: Data, *, bins: int = 20) -> None:
     """The distribution of one factor: the data's (m,) as a grey area, the generator's (n,) as a line."""
-    generated, data = (np.asarray(x)[np.isfinite(x)] for x in (generated, data))
+    generated = as_floats(generated, "generated", "draw_histograms()")
+    data = as_floats(data, "data", "draw_histograms()")
+    generated, data = (x[np.isfinite(x)] for x in (generated, data))
+    if not data.size:
+        raise ValueError("draw_histograms() got data without a finite value; give at least one")
     low, high = np.min(data), np.max(data)
-    margin = 0.15 * (high - low)
-    step = (high - low) / bins
+    width = (high - low) or abs(high) or 1.0  # of equal values too something is seen
+    margin, step = 0.15 * width, width / bins
     edges = np.arange(low - 5 * step, high + 5.5 * step, step)
     # What lies further out is counted in the outermost bins, so that no sample is hidden.
     area: dict[str, Any] = {"fill": True, "color": PALE}
@@ -163,6 +180,13 @@ def generator(
     noise_sd, data_noise_sd : (steps,), SD of the noise as the generator believes it to be, and as it is, in rad
     noisy : whether the samples carry their noise; then both SDs are those of what the nearest pendulum leaves over
     """
+    caller = "plots.generator()"
+    (t, theta), error = _curves(t, theta, "theta", caller), as_floats(error, "error", caller)
+    g_over_l = as_floats(fitted["g_over_l"], "fitted['g_over_l']", caller)
+    observed, noise_sd, data_noise_sd = (
+        None if x is None else as_floats(x, name, caller)
+        for name, x in (("observed", observed), ("noise_sd", noise_sd), ("data_noise_sd", data_noise_sd))
+    )
     with style():
         figure = Figure(figsize=(7, 8.2), layout="constrained")
         figure.suptitle(title, x=0.015, ha="left", fontsize=12, fontweight="bold")
@@ -171,7 +195,7 @@ def generator(
 
         ax = top.subplots()
         shown = min(12 if noisy else 30, len(theta))
-        draw_trajectories(ax, t, theta[:shown], fitted["g_over_l"][:shown], dots=noisy)
+        draw_trajectories(ax, t, theta[:shown], g_over_l[:shown], dots=noisy)
         span = 1.1 * max(1.6, np.max(np.abs(theta[:shown])), 0 if observed is None else np.max(np.abs(observed)))
         ax.set(xlabel="time (s)", ylabel="angle (rad)", title=f"{shown} samples", ylim=(-span, span))
         if observed is not None:
@@ -257,6 +281,8 @@ def overview(
     # The key to the colours takes a free cell, or a low row of its own where there is none.
     heights = [1.0] * math.ceil(len(theta) / across) + [0.4] * (len(theta) % across == 0)
     panels_height, board_height = 1.95 * sum(heights) + 0.2, 0.27 * (len(theta) + 2.5) + 0.19 * len(notes)
+    theta = {name: as_floats(angles, f"theta[{name!r}]", "overview()") for name, angles in theta.items()}
+    shade = {name: as_floats(shade[name], f"shade[{name!r}]", "overview()") for name in theta}
     with style():
         figure = Figure(figsize=(9.6, panels_height + board_height + 0.5), layout="constrained")
         figure.suptitle(title, x=0.008, ha="left", fontsize=13, fontweight="bold")
@@ -334,7 +360,8 @@ def draw_scoreboard(
     floor, ceiling = 1e-4, 1.0
     strip.set(xscale="log", xlim=(floor, ceiling), ylim=(n, 0), yticks=[])
     for y, name in enumerate(names):
-        low, middle, high = np.percentile(np.clip(residual[name], floor, ceiling), (5, 50, 95))
+        values = as_floats(residual[name], f"residual[{name!r}]", "draw_scoreboard()")
+        low, middle, high = np.percentile(np.clip(values, floor, ceiling), (5, 50, 95))
         strip.plot((low, high), (y + 0.45, y + 0.45), color=BLUE, lw=5, alpha=0.3, solid_capstyle="butt")
         # An arrow head says that the true place is further out.
         look: dict[str, Any] = {"color": BLUE, "ms": 5.5, "clip_on": False} | (

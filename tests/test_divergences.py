@@ -501,3 +501,12 @@ def test_randomness_is_handed_in():
         divergences.sliced_wasserstein(A, A, rng=0)
     x, y = rng(14).standard_normal((9, 3)), rng(15).standard_normal((7, 3))
     assert divergences.sliced_wasserstein(x, y, rng=rng(1)) == divergences.sliced_wasserstein(x, y, rng=rng(1))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, bool, ">f4", object, np.longdouble])
+def test_a_critic_given_in_any_kind_of_number(dtype):
+    on = np.array([1, 1]).astype(dtype)
+    # E_p[T] - E_q[exp(T - 1)] at T = 1
+    assert variational_bound("kl", on, on) == pytest.approx(0.0, abs=1e-7)
+    with pytest.raises(TypeError, match="critic_on_p of type"):
+        variational_bound("kl", on.astype(complex), on)

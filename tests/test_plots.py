@@ -234,3 +234,63 @@ def test_dollars_in_names_are_letters():
 def test_it_is_saved_as_a_picture(tmp_path):
     path = plots.save(plots.graph(*numbers()), tmp_path / "graph.png")
     assert path.read_bytes().startswith(b"\x89PNG")
+
+
+# Data of any kind
+
+
+KINDS = {
+    "list": lambda x: x.tolist(),
+    "tensor": minigen.tensor,
+    "half": lambda x: x.astype(np.float16),
+    "other order of bytes": lambda x: x.astype(">f8"),
+    "objects": lambda x: x.astype(object),
+    "unsigned": lambda x: x.astype(np.uint8),
+    "Fortran": np.asfortranarray,
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_pictures_take_numbers_of_any_kind(kind):
+    of = KINDS[kind]
+    t, theta = np.arange(4.0), np.array([[0.0, 2, 1, 3], [3, 1, 2, 0]])
+    figure = plots.Figure()
+    lines, dots, histogram = figure.subplots(3)
+    plots.draw_trajectories(lines, of(t), of(theta), of(np.array([4.0, 9])))
+    np.testing.assert_array_equal(lines.collections[0].get_segments()[0], np.c_[t, theta[0]])
+    assert lines.get_xlim() == (0, 4)
+    plots.draw_trajectories(dots, of(t), of(theta), dots=True)
+    np.testing.assert_array_equal(dots.collections[0].get_offsets()[4:], np.c_[t, theta[1]])
+    plots.draw_histograms(histogram, of(theta[0]), of(theta[1]), bins=3)
+    area = histogram.patches[0].get_data()
+    assert np.sum(area.values * np.diff(area.edges)) == pytest.approx(1) and np.argmax(area.values > 0) == 5
+    factors = {"g_over_l": of(np.array([4.0, 9]))}
+    picture = plots.generator(
+        of(t), of(theta), of(theta), factors, factors, {"g_over_l": 0.5}, title="", observed=of(theta[0])
+    )
+    assert isinstance(picture, plots.Figure)
+    both = {"a": of(theta)}, {"a": factors["g_over_l"]}, {"a": of(theta[0])}
+    assert isinstance(plots.overview(of(t), *both, [("x", ["1"])], title="", subtitles={"a": ""}), plots.Figure)
+
+
+def test_equal_values_have_a_histogram():
+    ax = plots.Figure().subplots()
+    plots.draw_histograms(ax, [2.0, 2.0], [2.0, 2.0, 2.0])
+    area = ax.patches[0].get_data()
+    assert np.sum(area.values * np.diff(area.edges)) == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda ax: plots.draw_trajectories(ax, [0, 1], [[1, 2, 3]]), ["theta of shape (1, 3)", "(n, steps)"]),
+        (lambda ax: plots.draw_trajectories(ax, [0, 1], [["a", "b"]]), ["theta", "real numbers"]),
+        (lambda ax: plots.draw_trajectories(ax, [0, 1], np.ma.array([[1, 2]], mask=[[0, 1]])), ["1 masked"]),
+        (lambda ax: plots.draw_histograms(ax, [1.0], [np.nan]), ["data without a finite value"]),
+        (lambda ax: plots.draw_histograms(ax, [1.0 + 1j], [1.0]), ["generated", "real numbers"]),
+    ],
+)
+def test_what_cannot_be_drawn_is_named(call, words):
+    with pytest.raises((TypeError, ValueError)) as caught:
+        call(plots.Figure().subplots())
+    assert all(word in str(caught.value) for word in words), str(caught.value)
