@@ -82,6 +82,12 @@ def all_widened(args: Sequence) -> list:
     return [widened(each) if isinstance(each, (np.ndarray, np.generic)) else each for each in args]
 
 
+def wider(args: Sequence) -> list | None:
+    """The same where that makes a difference, else None."""
+    wide = all_widened(args)
+    return None if all(new is old for new, old in zip(wide, args)) else wide
+
+
 def as_operands(op: Callable, args: Sequence) -> list:
     """The operands of an operation that could not use them as they were: lists and numbers as arrays."""
     arrays = [as_array(each, op.__name__) if isinstance(each, LISTED) else each for each in operands(op, args)]

@@ -21,7 +21,7 @@ from typing import Any, TypeAlias, overload
 import numpy as np
 
 from ._support import explain
-from .dtypes import OPERATIONS, PLAIN, WIDENED, all_widened, as_operands, settled, settled_result
+from .dtypes import OPERATIONS, PLAIN, WIDENED, as_operands, settled, settled_result, wider
 from .operators import Operators
 from .watching import add_to, constant, refuse, shown, watcher
 
@@ -197,20 +197,15 @@ def primitive(
         by = watcher.get()
         try:
             value = forward(*args, **static) if by is None else by.run(op, args, static)
-            if not may_wrap or value.dtype.kind == "f":
+            if not may_wrap or value.dtype.kind == "f" or (arrays := wider(args)) is None:
                 return value
-            arrays, fault = all_widened(args), None
         except (AttributeError, TypeError, OverflowError) as error:
-            arrays, fault = as_operands(op, args), error
-        if all(array is arg for array, arg in zip(arrays, args)):
-            if fault is None:
-                return value
-            raise explain.refused(name, args, fault) from fault
+            arrays = as_operands(op, args)
+            if all(array is arg for array, arg in zip(arrays, args)):
+                raise explain.refused(name, args, error) from error
         return op(*arrays, *args[len(arrays) :], **static)
 
-    may_wrap = name in WIDENED
-
-    op.owner = sys._getframe(1).f_globals.get("__name__")
+    may_wrap, op.owner = name in WIDENED, sys._getframe(1).f_globals.get("__name__")
     if name in OPERATIONS and OPERATIONS[name].owner != op.owner:  # who made it may make it anew, as in a notebook
         raise explain.name_taken(name)
     op.__name__ = op.__qualname__ = name
