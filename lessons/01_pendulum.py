@@ -95,11 +95,15 @@ for name, rule in rules.items():
     x, v = walk(rule, make_acceleration(1.0), 0.1, 0.0, 0.01, 40_001 if name == "Euler-Cromer" else 2001)
     relative[name] = energy(x, v) / energy(0.1, 0.0)
 growth, theory = relative["Euler"][-1], (1 + g * 0.01**2) ** 2000
-lesson.claim(f"Euler's energy grows {growth:.2f}-fold in 20 s; theory, below, says {theory:.2f} (within 5 %)",
-             abs(growth / theory - 1) < 0.05)
+lesson.claim(
+    f"Euler's energy grows {growth:.2f}-fold in 20 s; theory, below, says {theory:.2f} (within 5 %)",
+    abs(growth / theory - 1) < 0.05,
+)
 first, last = (np.abs(part - 1).max() for part in (relative["Euler-Cromer"][:2000], relative["Euler-Cromer"][-2000:]))
-lesson.claim(f"Euler-Cromer's energy is within {last:.2%} in the last 20 s of 400, as in the first ({first:.2%})",
-             last < 1.05 * first < 0.03)
+lesson.claim(
+    f"Euler-Cromer's energy is within {last:.2%} in the last 20 s of 400, as in the first ({first:.2%})",
+    last < 1.05 * first < 0.03,
+)
 
 # %% [markdown]
 # One swapped line, and the pendulum no longer heats up. Why? For small swings $\sin x \approx x$; with $w^2 = g/L$ a
@@ -174,8 +178,11 @@ angles, lengths = rng.uniform(0.1, 2.8, 8), rng.uniform(1.0, 2.5, 8)
 school = 2 * np.pi * np.sqrt(lengths / g)
 exact = school / agm(1.0, np.cos(angles / 2))
 off = np.max(np.abs([measured_period(a, l) for a, l in zip(angles, lengths)] - exact))
-lesson.claim(f"RK4's period is within {off:.0e} s of the exact one (limit 1e-6 s), for 8 pendulums; "
-             f"the school formula is up to {np.max(exact - school):.1f} s short", off < 1e-6)
+lesson.claim(
+    f"RK4's period is within {off:.0e} s of the exact one (limit 1e-6 s), for 8 pendulums; "
+    f"the school formula is up to {np.max(exact - school):.1f} s short",
+    off < 1e-6,
+)
 
 # %% [markdown]
 # ## The library has the same
@@ -233,10 +240,14 @@ lesson.figure(fig, "_generator")
 # %%
 swing = lambda mass, drag: pendulum.simulate(data.theta0, data.omega0, data.length, mass=mass, drag=drag).theta
 change = {drag: np.abs(swing(data.mass, drag) - swing(2 * data.mass, drag)).max(axis=1) for drag in (0.0, 0.5)}
-lesson.claim(f"without drag, twice the mass moves no trajectory by more than {change[0.0].max():.0e} rad (limit 1e-12)",
-             change[0.0].max() < 1e-12)
-lesson.claim(f"with drag 0.5 kg/s it moves half of them by {np.median(change[0.5]):.2f} rad or more (at least 0.1)",
-             np.median(change[0.5]) > 0.1)
+lesson.claim(
+    f"without drag, twice the mass moves no trajectory by more than {change[0.0].max():.0e} rad (limit 1e-12)",
+    change[0.0].max() < 1e-12,
+)
+lesson.claim(
+    f"with drag 0.5 kg/s it moves half of them by {np.median(change[0.5]):.2f} rad or more (at least 0.1)",
+    np.median(change[0.5]) > 0.1,
+)
 lesson.end()
 
 # %% [markdown]

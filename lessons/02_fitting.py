@@ -62,12 +62,16 @@ fits = [polynomial(t, d) @ least_squares(polynomial(t, d), train) for d in degre
 train_scores, test_scores = [score(f, train) for f in fits], [score(f, test) for f in fits]
 best = int(np.argmin(test_scores))
 wave_score = score(sinusoid(t, train, t >= 0)[0], test)
-lesson.claim(f"from degree {degrees[best]} to 40 the train error falls from {train_scores[best]:.3f} to "
-             f"{train_scores[-1]:.3f} rad^2 (to less than half), the test error rises from {test_scores[best]:.3f} to "
-             f"{test_scores[-1]:.3f} (by a fifth or more)",
-             train_scores[-1] < 0.5 * train_scores[best] and test_scores[-1] > 1.2 * test_scores[best])
-lesson.claim(f"a sinusoid, 3 numbers, has test error {wave_score:.3f}; the best polynomial's is larger, "
-             f"{test_scores[best]:.3f}", wave_score < test_scores[best])
+lesson.claim(
+    f"from degree {degrees[best]} to 40 the train error falls from {train_scores[best]:.3f} to "
+    f"{train_scores[-1]:.3f} rad^2 (to less than half), the test error rises from {test_scores[best]:.3f} to "
+    f"{test_scores[-1]:.3f} (by a fifth or more)",
+    train_scores[-1] < 0.5 * train_scores[best] and test_scores[-1] > 1.2 * test_scores[best],
+)
+lesson.claim(
+    f"a sinusoid, 3 numbers, has test error {wave_score:.3f}; the best polynomial's is larger, {test_scores[best]:.3f}",
+    wave_score < test_scores[best],
+)
 
 # %% [markdown]
 # More weights always fit *these* points better: in the end they fit the noise. And features that know the subject beat
@@ -78,8 +82,11 @@ early = t < 3.5
 waves = sinusoid(t, train, early)[0]
 octics = polynomial(t, 8) @ least_squares(polynomial(t, 8)[early], train[early])
 wave_ahead, octic_ahead = (score(curves[~early], test[~early]) for curves in (waves, octics))
-lesson.claim(f"predicting 3.5 s to 5 s, the sinusoid errs by {wave_ahead:.2f} rad^2 and the polynomial of degree 8 by "
-             f"{octic_ahead:.0f} (at least 100 times as much)", octic_ahead > 100 * wave_ahead)
+lesson.claim(
+    f"predicting 3.5 s to 5 s, the sinusoid errs by {wave_ahead:.2f} rad^2 and the polynomial of degree 8 by "
+    f"{octic_ahead:.0f} (at least 100 times as much)",
+    octic_ahead > 100 * wave_ahead,
+)
 
 # %% [markdown]
 # ## The floor
@@ -97,8 +104,11 @@ data = datasets.pendulum_trajectories(800 if lesson.quick else 4000, rng)
 physicist = pendulum.simulate(data.theta0, data.omega0, data.length).theta
 measured, floor = score(physicist, data.theta), 0.01 * np.mean(data.t**2)
 ceiling = 1 - floor / np.var(data.theta)
-lesson.claim(f"told the true factors, the physicist errs by {measured:.4f} rad^2; the noise's variance is {floor:.4f} "
-             f"(within 2 %), so R^2 = 1 - error / variance is at most {ceiling:.3f}", abs(measured / floor - 1) < 0.02)
+lesson.claim(
+    f"told the true factors, the physicist errs by {measured:.4f} rad^2; the noise's variance is {floor:.4f} "
+    f"(within 2 %), so R^2 = 1 - error / variance is at most {ceiling:.3f}",
+    abs(measured / floor - 1) < 0.02,
+)
 
 # %% [markdown]
 # ## A score that is too good
@@ -131,10 +141,15 @@ def held_out_scores(pendulums):
 
 sizes = [40, 80, 160] if lesson.quick else [40, 80, 160, 320]
 by_rows, by_pendulums = np.mean([[held_out_scores(size) for size in sizes] for _ in range(3)], axis=0).T
-lesson.claim(f"with 40 pendulums a split by rows promises an error of {by_rows[0]:.2f} rad^2; on pendulums left out "
-             f"it is {by_pendulums[0]:.2f} (at least 3 times as much)", by_pendulums[0] > 3 * by_rows[0])
-lesson.claim(f"with {sizes[-1]} both nearly agree, {by_rows[-1]:.3f} and {by_pendulums[-1]:.3f} (within 25 %), "
-             "above the floor", abs(by_pendulums[-1] / by_rows[-1] - 1) < 0.25 and by_pendulums[-1] > floor)
+lesson.claim(
+    f"with 40 pendulums a split by rows promises an error of {by_rows[0]:.2f} rad^2; on pendulums left out "
+    f"it is {by_pendulums[0]:.2f} (at least 3 times as much)",
+    by_pendulums[0] > 3 * by_rows[0],
+)
+lesson.claim(
+    f"with {sizes[-1]} both nearly agree, {by_rows[-1]:.3f} and {by_pendulums[-1]:.3f} (within 25 %), above the floor",
+    abs(by_pendulums[-1] / by_rows[-1] - 1) < 0.25 and by_pendulums[-1] > floor,
+)
 
 # %% [markdown]
 # With rows split at random every pendulum lies on both sides. The model may simply remember each of its 40 curves, and
@@ -211,12 +226,18 @@ shuffled = metrics.shuffled_control(view.clean, rng)
 judge = lambda trajectories: metrics.physics_residual(trajectories, view.t)
 ends = {"clean": judge(view.clean), "noisy": fit, "control": judge(shuffled)}
 clean, noisy, control = (np.median(found.residual) for found in ends.values())
-lesson.claim(f"median residuals: clean {clean:.0e} rad (below 1e-6), noisy {noisy:.2f} (0.26 to 0.30: the noise's root "
-             f"mean square), control {control:.2f} (above 0.5)", clean < 1e-6 and 0.26 < noisy < 0.30 and control > 0.5)
+lesson.claim(
+    f"median residuals: clean {clean:.0e} rad (below 1e-6), noisy {noisy:.2f} (0.26 to 0.30: the noise's root "
+    f"mean square), control {control:.2f} (above 0.5)",
+    clean < 1e-6 and 0.26 < noisy < 0.30 and control > 0.5,
+)
 fitted = {name: curves(np.stack(list(found.factors.values()), axis=1)) for name, found in ends.items()}
 off = np.sqrt(score(fitted["noisy"], view.clean))
-lesson.claim(f"the curves fitted to noisy data are {off:.3f} rad from the true ones (below 0.08), the data themselves "
-             f"{np.sqrt(score(view.theta, view.clean)):.3f} rad", off < 0.08)
+lesson.claim(
+    f"the curves fitted to noisy data are {off:.3f} rad from the true ones (below 0.08), the data themselves "
+    f"{np.sqrt(score(view.theta, view.clean)):.3f} rad",
+    off < 0.08,
+)
 
 fig, axes = plt.subplots(1, 3, figsize=(13, 4), layout="constrained")
 axes[0].plot(view.t, view.theta[0], "o", ms=3, color="#8fa3bf", label="observed")

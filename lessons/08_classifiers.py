@@ -183,6 +183,7 @@ lesson.figure(fig)
 # pendulum of class $c$ that took $T$ has mean $\mu_L + \Sigma_{LT}\Sigma_{TT}^{-1}(\ln T - \mu_T)$, a fitted line, and
 # Bayes' rule weighs the classes. It can **generate**: draw a class, then a reading. And it tells what it has learned.
 
+
 # %%
 def length_from(log_period, means, cov):
     """Mean of ln L given ln T (n,), for two classes of equal priors: (n,)."""

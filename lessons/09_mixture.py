@@ -101,6 +101,7 @@ fall = -min(np.diff(likelihood).min() for _, likelihood in runs)
 lesson.claim(f"in 20 runs of 100 steps the likelihood's largest fall is {max(fall, 0):.0e} (limit 1e-12)", fall < 1e-12)
 path, likelihood = max(runs, key=lambda run: (run[1][-1].round(4), -run[1][20]))  # the best; of equals, a slow one
 
+
 def draw(ax, resp, means, covs, title):
     """Points in the mixed colours of their responsibilities, and the ellipses of two SDs."""
     tints, turn = np.array([to_rgb(colour) for colour in (blue, red, gold)]), np.linspace(0, 2 * np.pi, 99)

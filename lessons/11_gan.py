@@ -52,6 +52,7 @@ p = normal(x[:, None], swing, 0.15).mean(axis=1)
 # best one is $l^* = \log\frac pq$. In logits $-\log D = \log(1 + e^{-l})$, which is `softplus(-l)`, and $-\log(1 - D)$
 # is `softplus(l)`. We try it on the clumsy generator, and on a perfect one: more photographs.
 
+
 # %%
 def classify(real, fake):
     """-V, which the discriminator makes small, from its logits for real and for fake examples."""
@@ -172,6 +173,7 @@ lesson.figure(fig, "_losses")
 # small network with one random input $z$, called a **latent** variable. For the discriminator the examples are
 # constants (`no_grad`). For the generator the gradient passes through the discriminator, but only the generator's own
 # weights receive it. `minigen.compile` replays a recorded turn, with the same numbers (lesson 22).
+
 
 # %%
 def play(data, loss, rng, turns):

@@ -40,6 +40,7 @@ lesson.claim(f"linspace with its end point gives {distinct} distinct centres ins
 # ask how evenly all examples, good or not, fall on the modes. With shares $s_i$ the **spread** is
 # $\exp(-\sum_i s_i \log s_i)$, $e^H$ with their entropy $H$: 8 for eight equal shares, 1 if one mode has all.
 
+
 # %%
 def count(samples, centres, sd):
     """Modes captured, share of high quality, and spread."""
@@ -166,6 +167,7 @@ lesson.figure(fig)
 # distances to the nearest *training* example. How often does a generated one lie closer than a held-out one, over all
 # pairs? One half is honest; copies lie closer. The score $z$ says how many SDs of chance the share is above one half;
 # above 4 we call it copying. We plant copies, slightly blurred, among a perfect sampler's examples.
+
 
 # %%
 def closer(generated, training, held_out):

@@ -130,6 +130,7 @@ lesson.claim(f"{found} {noise:.1f} times as large or more (above 2)", off < 4.5 
 # too, as functions named `mse` do, but sums the KL: `mixed` below. Nothing crashes. An audit tells: the batch twice
 # must change no term, each feature twice must double the reconstruction term alone, each latent twice the KL alone.
 
+
 # %%
 def right(x, out, log_sd, mean, log_s):
     """The reconstruction term of the loss and its KL term, in nats per example."""
@@ -176,6 +177,7 @@ lesson.claim(f"after 100 steps our ELBO {elbo:.2f} nats and models.VAE's differ 
 # error of angle $i$. Even the best weights are known (Tipping & Bishop, 1999): the columns of $W$ are the first
 # eigenvectors of the data's covariance, times $\sqrt{\lambda - \sigma^2}$ with their eigenvalues $\lambda$; $\sigma^2$
 # is the mean of the other eigenvalues. With three latents no mean $\log p(x)$ exceeds theirs, `best`.
+
 
 # %%
 def bound_and_truth(W, b, log_sd, A, a):

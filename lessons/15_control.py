@@ -77,6 +77,7 @@ lesson.claim(f"at beta 20, {len(alive[0.0, 20])} are alive without drag (fewer t
 # between the two, $\sum_{a,b} p_{ab} \log\big(p_{ab}/(p_a\, p_b)\big)$, is the **mutual information**. It sees bent
 # relations too. (Chance adds about $19^2/2n$ nats, here 0.045.) For all latents together we fit a polynomial.
 
+
 # %%
 def mutual_information(a, b):
     joint = np.histogram2d(a, b, bins=20)[0] / len(a)

@@ -59,6 +59,7 @@ lesson.claim(f"the angles follow exp(-U/T), to a KL of {max(off):.4f} nats or le
 # same chain. A common slip takes the drift from one and the noise from the other: $-h\,U'$ with $\sqrt{hT}\,a$. This is
 # half the temperature: at $T = 1$ it samples $e^{-2U}$. In the bowl $V$ is $1/(2 - h)$, near half of what is due.
 
+
 # %%
 def try_out(name, colour, step, h, theory, chains=4000, n=600 if lesson.quick else 2500):
     """Hold a rule's variance in the bowl against theory, at step sizes h; give its acceptance and that one's error."""
@@ -92,6 +93,7 @@ try_out("the slip", red, lambda x, h: (x - h * x + np.sqrt(h) * normal(x), x**0)
 # Both flows then are the smaller of the two old ones. A speck that is refused stays where it is and *counts once more*.
 # This is the rule of Metropolis and Hastings; with Langevin's proposal it is **MALA**, Metropolis-adjusted Langevin.
 # (By detailed balance it accepts twice as often as $|y| < |x|$. For Gaussians that is an angle: hence the arcsine.)
+
 
 # %%
 def log_acceptance(x, y, energy, h, T, forget=False):
@@ -145,6 +147,7 @@ lesson.figure(fig)
 # the same; above 1.01 they have not met yet. We try both: in the bowl, where $\rho_t = (1 - h)^t$ makes a draw worth
 # $h/(2 - h)$ independent ones, and in two valleys, $U = 12(x^2 - 1)^2$.
 
+
 # %%
 def ess(draws):
     d, n, W = draws - draws.mean(axis=1, keepdims=True), draws.shape[1], within(draws)
@@ -195,6 +198,7 @@ lesson.claim(f"{found} {off[1]:.0e} (1e-3)", gap < 1e-9 and off[0] < 0.02 and of
 # Here temperature helps. **Parallel tempering** runs a chain at each of $T = 1, 2, 4, 8$. Hot ones cross the ridge, and
 # neighbours swap places with probability $\min(1, e^{(1/T_i - 1/T_j)(U_i - U_j)})$, which keeps both laws. Only the
 # draws at $T = 1$ count. We judge both methods on 400 pendulums whose truth we know.
+
 
 # %%
 def swing(theta, omega, g_over_l):

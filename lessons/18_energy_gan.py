@@ -83,6 +83,7 @@ lesson.claim(f"{found}; a tenth of r: {times:.2f} times U (9 to 11)", max(off) <
 # thinned as much, so $H(x) = H(z) + \mathrm E \log |G'(z)|$. `play` takes a loss that stands for $-H$: here minus the
 # last term. Later this loss needs a network too, the `eye`, which learns with the generator.
 
+
 # %%
 def play(X, rng, turns, minus_entropy=None, eye_sizes=None, w=0.4, r=0.1, latent=1, steps=2, n=128):
     """Generator, critic -U, and the losses (turns, 3) of energy, generator and entropy, without penalty and weight."""
@@ -111,6 +112,7 @@ def play(X, rng, turns, minus_entropy=None, eye_sizes=None, w=0.4, r=0.1, latent
         total.backward(team.parameters())
         adam_g.step()
         return loss_u, loss_g, loss_h
+
     reals = lambda: (X[batches.draw()] for _ in range(steps))
     return G, critic, np.array([[loss.item() for loss in turn(*reals())] for _ in range(turns)])
 
@@ -175,6 +177,7 @@ lesson.claim(f"over 20 turns on a ring all losses are those of models.EnergyGAN 
 # examples take. (Texts say "variance 0, up to an infinite constant". The constant is all there is.) We test it with
 # such generators of very different volume: three random linear maps, between them $u + 0.8 \sin u$ in each coordinate.
 # `exact_entropy` takes $|\det J|$. The networks see $x$, with its noise, in units of its SD; that leaves $I$ as it is.
+
 
 # %%
 def information(kind, x, z):

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import numpy as np
 
-from ._support.settings import Count, Inside, Kind, NotNegative, Positive, Rng, as_python, checked, is_number
+from ._support.arguments import Count, Inside, Kind, NotNegative, Positive, Rng, as_python, checked, is_number
 from .physics import pendulum
 
 # Known distributions are data sets too, and are found here as well.

@@ -18,8 +18,8 @@ from typing import Annotated, Any, NamedTuple
 import numpy as np
 
 from . import ops
+from ._support.arguments import ArrayKind, Column, Count, Kind, Positive, Rng, Rows, checked, is_number, one_of
 from ._support.arrays import as_floats
-from ._support.settings import ArrayKind, Column, Count, Kind, Positive, Rng, Rows, checked, is_number, one_of
 from .tape import Tensor
 from .watching import live_check
 

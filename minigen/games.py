@@ -13,8 +13,8 @@ from typing import Annotated, Any
 
 import numpy as np
 
+from ._support.arguments import ArrayKind, Count, NotNegative, Positive, checked
 from ._support.arrays import as_floats, check_finite
-from ._support.settings import ArrayKind, Count, NotNegative, Positive, checked
 from .tape import Tensor, grad, tensor
 
 

@@ -18,7 +18,7 @@ from typing import Annotated
 import numpy as np
 
 from . import kernels
-from ._support.settings import (
+from ._support.arguments import (
     Betas,
     Fraction,
     Kind,

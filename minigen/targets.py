@@ -15,8 +15,8 @@ from typing import Annotated, Any
 import numpy as np
 
 from . import kernels
+from ._support.arguments import Count, Kind, NotNegative, Positive, Rng, checked, is_number, is_whole
 from ._support.arrays import as_floats
-from ._support.settings import Count, Kind, NotNegative, Positive, Rng, checked, is_number, is_whole
 
 LOG_TWO_PI = np.log(2 * np.pi)
 GAUSS_NODES = 16

@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import DTypeLike
 from tqdm import tqdm
 
+from ._support.arguments import Count, Positive, Rng, checked
 from ._support.arrays import as_numbers, check_finite
 from ._support.console import is_bar_hidden
 from ._support.interrupt import interrupt_flag
-from ._support.settings import Count, Positive, Rng, checked
 from .compile import compile as compiled
 from .nn.module import Module
 from .optim import Adam, Optimizer, WeightAverage, clip_grad_norm

@@ -12,7 +12,7 @@ import pytest
 
 import minigen
 from minigen import datasets, distributions, models
-from minigen._support.settings import ArrayKind, Kind
+from minigen._support.arguments import ArrayKind, Kind
 from minigen.distributions import Normal
 
 NAN, INF = float("nan"), float("inf")

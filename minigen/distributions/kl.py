@@ -12,7 +12,7 @@ from typing import Annotated, Any, NamedTuple
 import numpy as np
 
 from .. import ops
-from .._support.settings import Count, Kind, Rng, checked
+from .._support.arguments import Count, Kind, Rng, checked
 from ..tape import Tensor, no_grad
 from . import excess
 from .families import Bernoulli, Categorical, Laplace, Normal, Uniform

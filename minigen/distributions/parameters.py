@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from .. import ops
+from .._support.arguments import Kind, Rng, is_number, is_whole, kinds_of, taken
 from .._support.arrays import as_numbers
-from .._support.settings import Kind, Rng, is_number, is_whole, kinds_of, taken
 from ..tape import Tensor
 from ..watching import live_check
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from .._support.arguments import Rows, checked
 from .._support.arrays import as_floats
-from .._support.settings import Rows, checked
 from .neighbours import check_same_width, nearest_distances, nearest_neighbours
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from .._support.arguments import Count, Rows, checked
 from .._support.arrays import as_floats, check_finite
-from .._support.settings import Count, Rows, checked
 from .neighbours import lengths
 
 

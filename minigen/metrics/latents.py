@@ -14,8 +14,8 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from .._support.arguments import Column, Rows, checked, is_whole
 from .._support.arrays import as_floats, as_matrix, as_vector, check_finite
-from .._support.settings import Column, Rows, checked, is_whole
 
 BINS = 20  # of equal width, as in Chen et al. (2018)
 ACTIVE = 0.01  # variance of the posterior mean, as in Burda et al. (2016)

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from .._support.arguments import Column, Positive, Rows, checked
 from .._support.arrays import as_floats, as_matrix
-from .._support.settings import Column, Positive, Rows, checked
 from .neighbours import check_same_width, nearest_neighbours
 
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from .._support.arguments import Count, Rows, checked
 from .._support.arrays import as_floats, as_matrix
-from .._support.settings import Count, Rows, checked
 
 BLOCK = 1 << 22  # numbers that a block of work may hold
 SPARE = 8  # candidates beyond the k that are sought

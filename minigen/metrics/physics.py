@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from .._support.arguments import Rng, checked
 from .._support.arrays import as_floats
-from .._support.settings import Rng, checked
 from .pendulum_fit import nearest_pendulums
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .._support.settings import Count, Rows, checked
+from .._support.arguments import Count, Rows, checked
 from .neighbours import Products, blocks, check_same_width, lengths, nearest_neighbours, unit_of
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import numpy as np
 
 from .. import ops
-from .._support.settings import one_of
+from .._support.arguments import one_of
 from ..samplers import Kernel, adapt, mala, sample, ula
 from .scaling import Scale
 

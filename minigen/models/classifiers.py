@@ -10,9 +10,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 import numpy as np
 
 from .. import kernels
-from .._support.arrays import as_floats, as_matrix
-from .._support.cholesky import factored
-from .._support.settings import (
+from .._support.arguments import (
     ArrayKind,
     Count,
     Fitted,
@@ -26,6 +24,8 @@ from .._support.settings import (
     is_number,
     settings,
 )
+from .._support.arrays import as_floats, as_matrix
+from .._support.cholesky import factored
 from .gaussians import LikeMeans, as_matrices, centred, draw, e_step, precision_factors
 
 PenaltyInverse = Annotated[

@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from .. import ops
-from .._support.settings import Count, Fraction, LikeData, Positive, Rng, Widths, checked, settings
+from .._support.arguments import Count, Fraction, LikeData, Positive, Rng, Widths, checked, settings
 from ..tape import Tensor, grad, no_grad, tensor
 from ..training import Networks, descend
 from .chain_draws import KernelName, ends, in_data_units, kernel_of

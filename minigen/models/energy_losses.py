@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .. import nn, ops
-from .._support.settings import Column, Rows, checked
+from .._support.arguments import Column, Rows, checked
 from ..tape import Tensor, grad, tensor
 from .gan_losses import input_gradient
 

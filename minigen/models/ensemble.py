@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import numpy as np
 
-from .._support.settings import Count, Fitted, Rng, checked, instance_of, settings
+from .._support.arguments import Count, Fitted, Rng, checked, instance_of, settings
 from .regressor import Regressor
 
 

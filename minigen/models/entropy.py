@@ -21,7 +21,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from .. import nn, ops
-from .._support.settings import Count, Positive, checked
+from .._support.arguments import Count, Positive, checked
 from ..tape import Tensor, grad, no_grad, tensor
 from .gan_losses import LOSSES, Examples
 

@@ -11,7 +11,7 @@ from typing import Annotated
 import numpy as np
 
 from .. import nn, ops, optim
-from .._support.settings import (
+from .._support.arguments import (
     Betas,
     Count,
     Fitted,

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .. import ops
-from .._support.settings import Rng, checked
+from .._support.arguments import Rng, checked
 from ..tape import Tensor, grad
 
 Examples = np.ndarray | Tensor

@@ -12,9 +12,9 @@ from typing import Annotated, Any
 import numpy as np
 
 from .. import kernels
+from .._support.arguments import ArrayKind
 from .._support.arrays import as_matrix
 from .._support.cholesky import factored
-from .._support.settings import ArrayKind
 
 LikeMeans = Annotated[Any, ArrayKind(as_matrix, lambda model: model.means_.shape[1])]  # rows of as many features
 

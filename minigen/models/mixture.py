@@ -10,9 +10,9 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from .. import kernels
+from .._support.arguments import Count, Fitted, NotNegative, Rng, Rows, checked, settings
 from .._support.arrays import as_floats
 from .._support.cholesky import is_symmetric
-from .._support.settings import Count, Fitted, NotNegative, Rng, Rows, checked, settings
 from .gaussians import LikeMeans, as_matrices, centred, draw, e_step, precision_factors
 from .k_means import k_means, random_points
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import numpy as np
 
 from .. import nn
-from .._support.settings import one_of
+from .._support.arguments import one_of
 
 SLOPE = 0.2  # of leaky_relu below zero (Radford et al., 2016)
 

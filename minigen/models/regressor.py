@@ -12,8 +12,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 
 from .. import nn, ops, optim
-from .._support.arrays import as_matrix
-from .._support.settings import (
+from .._support.arguments import (
     ArrayKind,
     Count,
     Fitted,
@@ -25,6 +24,7 @@ from .._support.settings import (
     checked,
     settings,
 )
+from .._support.arrays import as_matrix
 from ..tape import Tensor, no_grad
 from ..training import Callback, History, fit
 from .networks import ActivationName

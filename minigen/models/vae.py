@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 
 from .. import nn, ops, optim
-from .._support.settings import (
+from .._support.arguments import (
     Count,
     Fitted,
     LikeData,

@@ -10,7 +10,7 @@ from typing import Annotated, Any, TypeAlias
 import numpy as np
 
 from .. import ops
-from .._support.settings import Count, Fraction, NotNegative, Rng, Share, Sizes, checked, is_number, one_of
+from .._support.arguments import Count, Fraction, NotNegative, Rng, Share, Sizes, checked, is_number, one_of
 from ..ops.fused import ACTIVATIONS
 from ..tape import Tensor, leaf
 from ..watching import act, relies, shown

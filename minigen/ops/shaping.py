@@ -10,7 +10,7 @@ import numpy as np
 
 from .. import kernels
 from .._support import explain
-from .._support.settings import is_number
+from .._support.arguments import is_number
 from ..dtypes import as_array
 from ..tape import primitive
 from ..watching import refuse

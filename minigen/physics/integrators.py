@@ -20,7 +20,7 @@ from typing import Annotated, Any
 
 import numpy as np
 
-from .._support.settings import ArrayKind, Count, Kind, Positive, checked
+from .._support.arguments import ArrayKind, Count, Kind, Positive, checked
 from .quantities import as_quantity
 
 Acceleration = Callable[[np.ndarray, np.ndarray], np.ndarray]

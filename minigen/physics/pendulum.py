@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from .._support.settings import Count, Positive, checked
+from .._support.arguments import Count, Positive, checked
 from . import integrators
 from .quantities import Angle, AngularVelocity, Drag, Gravity, Length, Mass, together
 

@@ -6,8 +6,8 @@ from typing import Annotated, Any
 
 import numpy as np
 
+from .._support.arguments import ArrayKind
 from .._support.arrays import as_floats
-from .._support.settings import ArrayKind
 
 
 def as_quantity(

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from tqdm import tqdm
 
+from .._support.arguments import Count, Inside, Rng, checked
 from .._support.interrupt import interrupt_flag
-from .._support.settings import Count, Inside, Rng, checked
 from .kernel import Kernel, State
 from .progress import progress_bar
 from .schedules import Schedule, at_step

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .. import ops
+from .._support.arguments import Kind, Rng, checked
 from .._support.arrays import as_matrix, check_finite
-from .._support.settings import Kind, Rng, checked
 from ..check import GradientError
 from ..compile import compile as compiled
 from ..tape import Tensor, grad, no_grad, tensor

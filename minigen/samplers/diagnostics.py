@@ -19,8 +19,8 @@ from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 
+from .._support.arguments import ArrayKind, Count, Inside, checked
 from .._support.arrays import as_floats
-from .._support.settings import ArrayKind, Count, Inside, checked
 
 FEWEST_DRAWS = 4  # in a chain: two in each half
 ONE_SD = NormalDist().cdf(1.0)  # P(z < 1) for a standard normal z

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .._support.settings import Count, Rng, Whole, checked
+from .._support.arguments import Count, Rng, Whole, checked
 from .diagnostics import centred
 
 Statistics = Callable[[np.ndarray, np.ndarray], np.ndarray]

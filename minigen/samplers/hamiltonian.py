@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .. import kernels
-from .._support.settings import Count, Positive, checked
+from .._support.arguments import Count, Positive, checked
 from .density import Density, LogProb
 from .kernel import Kernel, Scale, State
 

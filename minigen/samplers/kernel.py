@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .. import kernels, ops
-from .._support.settings import Inside, Kind, Positive, Rng, kinds_of, settings, taken
+from .._support.arguments import Inside, Kind, Positive, Rng, kinds_of, settings, taken
 from .density import Density
 
 

@@ -19,7 +19,7 @@ from collections.abc import Callable
 import numpy as np
 
 from .. import kernels, ops
-from .._support.settings import Positive, checked
+from .._support.arguments import Positive, checked
 from ..tape import grad, tensor
 from ..watching import shown
 from .density import Density, LogProb

@@ -15,8 +15,8 @@ from typing import Annotated, Any, NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike
 
+from .._support.arguments import Count, Kind, Rng, checked, is_number, is_whole
 from .._support.interrupt import interrupt_flag
-from .._support.settings import Count, Kind, Rng, checked, is_number, is_whole
 from .adaptation import FIRST_STEP, NoStepSize, mean_rate, rough_step_size
 from .density import Density, LogProb, as_position
 from .kernel import Kernel, State

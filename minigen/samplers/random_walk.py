@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .._support.settings import Positive, checked
+from .._support.arguments import Positive, checked
 from .density import Density, LogProb
 from .kernel import Kernel, Scale, State
 

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from .._support.arguments import Count, Positive, Rng, Whole, checked
 from .._support.interrupt import interrupt_flag
-from .._support.settings import Count, Positive, Rng, Whole, checked
 from .adaptation import search
 from .kernel import Info
 from .progress import progress_bar

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from .._support.settings import Count, Positive, checked
+from .._support.arguments import Count, Positive, checked
 
 Schedule = Callable[[int], float]
 

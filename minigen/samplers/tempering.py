@@ -9,7 +9,7 @@ from typing import Annotated, Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .._support.settings import Kind, checked, is_number
+from .._support.arguments import Kind, checked, is_number
 from .kernel import Kernel, State
 
 

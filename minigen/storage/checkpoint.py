@@ -14,7 +14,7 @@ from typing import Annotated, NamedTuple
 
 import numpy as np
 
-from .._support.settings import Kind, Rng, checked, instance_of
+from .._support.arguments import Kind, Rng, checked, instance_of
 from ..nn.module import Module
 from ..optim import Optimizer, WeightAverage
 from . import formats, generators

@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 
 from minigen import tensor
-from minigen._support.arrays import as_matrix
-from minigen._support.settings import (
+from minigen._support.arguments import (
     Betas,
     Column,
     Count,
@@ -27,6 +26,7 @@ from minigen._support.settings import (
     checked,
     settings,
 )
+from minigen._support.arrays import as_matrix
 
 NAN, INF = float("nan"), float("inf")
 
