@@ -230,7 +230,7 @@ def generator(
     return figure
 
 
-def _draw_differences(ax: Axes, t: Data, error: Data) -> None:
+def _draw_differences(ax: Axes, t: np.ndarray, error: np.ndarray) -> None:
     """What is left of samples when the pendulum nearest to each is taken off: range, median and some of them."""
     low, median, high = np.percentile(error, (5, 50, 95), axis=0)
     largest = max(np.max(np.abs([low, high])), np.max(np.abs(error[:4])))

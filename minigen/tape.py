@@ -133,11 +133,9 @@ def tensor(data: Any, requires_grad: bool = False) -> Tensor:
         raise explain.no_reals("tensor()", array.dtype)
     if array.dtype.kind == "f" and not isinstance(data, (np.ndarray, np.generic)):
         array = array.astype(np.float32)
-    if not requires_grad:
-        return Tensor(array)
-    if array.dtype.kind != "f":
+    if requires_grad and array.dtype.kind != "f":
         raise explain.no_floats(array.dtype)
-    return leaf(array)
+    return leaf(array) if requires_grad else Tensor(array)
 
 
 def leaf(array: np.ndarray, gradient: np.ndarray | None = None) -> Tensor:
@@ -268,12 +266,12 @@ def grad(y: Any, xs: Any, create_graph: bool = False, cotangent: Cotangent = Non
     explain.check_targets(targets, Tensor)
     root = _root(y, cotangent, "grad()")
     wanted = {x.node.id for x in targets}
-    needed = _between(root, wanted) if root is not None else set()
+    needed = set() if root is None else _between(root, wanted)
     for i, x in enumerate(targets):
         if x.node.id not in needed:
             raise explain.no_path(i, x.data.shape)
-    arrived = _sweep(root, _seed(root, cotangent, create_graph), needed, wanted, create_graph)
-    found = {node.id: gradient for node, gradient in arrived}
+    seed = _seed(root, cotangent, create_graph)
+    found = {node.id: gradient for node, gradient in _sweep(root, seed, needed, wanted, create_graph)}
     results = [_as_result(found.get(x.node.id), x) for x in targets]
     return results[0] if single else results
 
@@ -288,8 +286,8 @@ def _root(y, cotangent, caller: str) -> Node | None:
 
 def _seed(root: Node, cotangent, create_graph: bool):
     """The gradient to begin with: the cotangent, or that of a value by itself."""
-    dtype = root.value.dtype
-    seed = constant(np.ones(root.value.shape, dtype)) if cotangent is None else OPERATIONS["astype"](cotangent, dtype)
+    y = root.value
+    seed = constant(np.ones_like(y)) if cotangent is None else OPERATIONS["astype"](cotangent, y.dtype)
     if (type(seed) is Tensor) == create_graph:
         return seed
     return Tensor(seed) if create_graph else seed.data
