@@ -99,7 +99,7 @@ class GaussianNoise(NamedTuple):
         factor = np.linalg.cholesky(x.T @ x / len(x) + 1e-4 * np.eye(x.shape[1]))
         return cls(factor.astype(np.float32), np.linalg.inv(factor).astype(np.float32))
 
-    def draw(self, rng: np.random.Generator, n: int) -> np.ndarray:
+    def draw(self, n: int, rng: np.random.Generator) -> np.ndarray:
         """n points (n, d)."""
         return ops.normal(rng, (n, len(self.factor))) @ np.ascontiguousarray(self.factor.T)
 
@@ -120,7 +120,7 @@ def noise_contrastive_loss(
     log p / (ratio q), so that log_Z, a parameter like any other, comes to be the logarithm of the partition function.
     Gutmann and Hyvarinen (2010, 2012), "Noise-contrastive estimation of unnormalized statistical models", eq. 8.
     """
-    fake = noise.draw(rng, ratio * x.shape[0])
+    fake = noise.draw(ratio * x.shape[0], rng)
 
     def logit(points):
         return -(values(energy, points) + log_Z + (noise.log_prob(points) + math.log(ratio)))

@@ -234,7 +234,7 @@ def test_the_noise_has_the_law_it_says():
     squares = np.sum(X @ np.linalg.inv(cov) * X, axis=1)
     expected = -squares / 2 - np.log(np.linalg.det(2 * np.pi * cov)) / 2
     np.testing.assert_allclose(noise.log_prob(X.astype(np.float32)), expected, rtol=1e-4, atol=1e-4)
-    draws = noise.draw(rng(), 100_000)
+    draws = noise.draw(100_000, rng())
     np.testing.assert_allclose(draws.T @ draws / 100_000, cov, rtol=0.03)
 
 
