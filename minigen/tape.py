@@ -92,8 +92,8 @@ class Tensor(Operators):
     def backward(self, leaves: Iterable[Tensor] | None = None, gradient: Cotangent = None) -> None:
         """Add the gradient of this scalar to `.grad` of every leaf it was computed from, or of the given ones alone.
 
-        With `leaves`, such as the parameters of one of two networks, nothing is computed for the others. A tensor of
-        any other shape needs `gradient`, of its shape: that of some scalar by this tensor.
+        With `leaves`, such as the parameters of one of two networks, nothing is computed for the others. A tensor that
+        is no scalar needs `gradient`, of its own shape: the gradient, by this tensor, of the scalar meant.
         """
         root = _root(self, gradient, "backward()")
         if root is None:
@@ -105,13 +105,13 @@ class Tensor(Operators):
             if not needed:
                 raise explain.none_of_the_leaves()
         by = watcher.get()
-        for leaf, part in _sweep(root, _seed(root, gradient, False), needed, wanted):
-            if leaf.gradient is None:
-                leaf.gradient = np.asarray(OPERATIONS["astype"](part, leaf.value.dtype))  # a copy
+        for node, part in _sweep(root, _seed(root, gradient, False), needed, wanted):
+            if node.gradient is None:
+                node.gradient = np.asarray(OPERATIONS["astype"](part, node.value.dtype))  # a copy
             elif by is None:
-                add_to(leaf.gradient, part)
+                add_to(node.gradient, part)
             else:
-                by.act(add_to, (leaf.gradient, part), (leaf.gradient,))
+                by.act(add_to, (node.gradient, part), (node.gradient,))
 
 
 def tensor(data: Any, requires_grad: bool = False) -> Tensor:
@@ -216,6 +216,7 @@ def primitive(
 def _apply(op, args, static):
     """Run an operation of which at least one argument is a tensor, and record it if a gradient may flow."""
     raw, parents, dtype, kinds, on_tape = [], [], None, 0, False
+    # `kinds` is at most 1 where all arrays are of one floating dtype; above that the dtypes must be settled.
     for arg in args:
         node = None
         if type(arg) is Tensor:
@@ -259,7 +260,8 @@ def grad(y: Any, xs: Any, create_graph: bool = False, cotangent: Cotangent = Non
     With `create_graph` the result is itself on the tape and can be differentiated again. Leaves' `.grad` are not
     touched. A `cotangent` of y's shape makes it the gradient of sum(cotangent * y), where y may have any shape.
 
-    Raises ValueError if y is not a scalar or does not depend on one of xs, TypeError if an x is not a tensor.
+    Raises ValueError if y does not depend on each of xs, or is no scalar and has no cotangent; TypeError if y or an x
+    is no tensor.
     """
     single = type(xs) is Tensor
     targets = [xs] if single else list(xs)
@@ -303,7 +305,7 @@ def _as_result(gradient, x: Tensor) -> Tensor:
 
 def _between(root: Node, wanted: set[int]) -> set[int]:
     """Ids of the nodes that lie on a path from `root` down to one of the wanted ids."""
-    first = min(wanted, default=root.id + 1)
+    first = min(wanted, default=root.id + 1) if max(wanted, default=0) <= root.id else 0  # one has changed since
     ancestors, seen = [root], {root.id}
     for node in ancestors:  # which grows meanwhile
         for parent in node.parents:
@@ -312,7 +314,7 @@ def _between(root: Node, wanted: set[int]) -> set[int]:
                 ancestors.append(parent)
     needed: set[int] = set()
     for node in sorted(ancestors, key=attrgetter("id")):
-        if node.id in wanted or any(parent is not None and parent.id in needed for parent in node.parents):
+        if node.id in wanted or any(p is not None and (p.id in needed or p.id in wanted) for p in node.parents):
             needed.add(node.id)
     return needed
 
@@ -339,10 +341,10 @@ def _sweep(root: Node, seed, needed=None, wanted=frozenset(), create_graph=False
         if node.op is None or node.id in wanted:
             arrived.append((node, g))
         for parent, part in zip(node.parents, _parts(node, g, needed, create_graph, by)):
+            if parent is not None and (parent.id >= node.id or (part is not None and type(part) is not usual)):
+                explain.check_part(node, parent, part, allowed)
             if part is None or parent is None:
                 continue
-            if type(part) is not usual or parent.id >= node.id:
-                explain.check_part(node, parent, part, allowed)
             if part.shape != parent.value.shape:
                 part = sum_to(part, parent.value.shape)
             if parent.op is None and needed is None:

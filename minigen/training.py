@@ -253,7 +253,7 @@ def fit(
     model: object = None,
     history: History | None = None,
 ) -> History:
-    """Train a module: draw a minibatch, compute `loss(*batch)`, step along its gradient, `steps` times.
+    """Train a module: draw a minibatch, compute `loss(*batch)`, step down its gradient, `steps` times.
 
     Parameters
     ----------
@@ -351,8 +351,8 @@ def run(
     ----------
     step : from the number of the steps done before, a float32 array (), and the minibatch to scalars by name. It
         changes the weights itself, for example by `descend`.
-    data : arrays of n rows each; a minibatch takes the same rows of all. With `minibatches` above 1 it is followed by
-        so many others, of other rows.
+    data : arrays of n rows each; a minibatch takes the same rows of all. The step is
+        given `minibatches` of them, drawn one after the other.
     parts : what a checkpoint holds, by name: "module", the network or `Networks`; "optimizer" and "average", if any;
         under other names further optimisers, and arrays that the step changes in place.
     model : what callbacks find as `info.model`.
@@ -363,7 +363,7 @@ def run(
     callbacks : called with a `StepInfo` after each step, in eval mode; one that returns True ends the training.
     checkpoint : file that holds the whole state, written every `checkpoint_every` steps and at the end. With `resume`,
         training continues from it bit for bit as if it had never stopped: give the same arguments. A place that cannot
-        be written to is found before the first step; a disk that is full later costs the file, with a warning.
+        be written to is found before the first step; a disk that is full later costs that one writing, with a warning.
     compile : record the step once and replay it (see `minigen.compile`), with the same result. A step that cannot be
         recorded, because it looks at values or draws with NumPy, runs as it is, with a warning.
     progress : show a bar; default: only on a terminal.

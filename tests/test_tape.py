@@ -544,3 +544,35 @@ def test_a_training_step_without_numba():
         "print(loss.item() < 0.3 * float(np.mean(y ** 2)))"
     )
     assert run_python(code, MINIGEN_KERNELS="numpy").strip() == "True"
+
+
+# A leaf that was changed after it was used ----------------------------------------------------------------------------
+
+
+def two_layers():
+    """Two weights of one chain, its middle and its end."""
+    first, second, x = (np.random.default_rng(seed).standard_normal((3, 3)) for seed in (1, 2, 3))
+    first, second = leaf(first), leaf(second)
+    middle = ops.tanh(minigen.tensor(x) @ first)
+    return first, second, ops.sum(ops.square(middle @ second))
+
+
+@pytest.mark.parametrize("changed", [(0,), (1,), (0, 1)])
+@pytest.mark.parametrize("by", [(0,), (1,), (0, 1)])
+def test_a_graph_whose_leaves_have_changed_is_refused_by_whatever_leaves_are_asked_for(changed, by):
+    *leaves, loss = two_layers()
+    mark_changed(leaves[i] for i in changed)
+    asked = [leaves[i] for i in by]
+    if changed == (0,) and by == (1,):  # the first weight has no part in the gradient of the second
+        assert np.isfinite(grad(loss, asked)[0].data).all()
+        return
+    for way in (lambda: grad(loss, asked), lambda: loss.backward(asked), lambda: loss.backward()):
+        with pytest.raises(ValueError, match=r"a parameter of shape \(3, 3\) was changed after matmul\(\) had used it"):
+            way()
+
+
+def test_a_generator_does_not_learn_from_a_critic_that_has_stepped_meanwhile():
+    generator, critic, loss = two_layers()
+    mark_changed([critic])
+    with pytest.raises(ValueError, match="was changed after"):
+        loss.backward([generator])

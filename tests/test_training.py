@@ -688,6 +688,11 @@ NOT_TO_RESUME = {
         "no training to resume; give a file that fit",
         lambda task, path: storage.save(path, module=task.module, step=3),
     ),
+    "not written by fit, with extras": (
+        storage.CheckpointError,
+        "no training to resume; give a file that fit",
+        lambda task, path: storage.save(path, module=task.module, step=3, extra={"note": 1.0}),
+    ),
     "other data": (
         storage.CheckpointError,
         "training on 40 rows, fit.* got 39",

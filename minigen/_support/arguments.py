@@ -89,7 +89,7 @@ def is_number(value) -> TypeGuard[float]:
 
 
 def as_python(value):
-    """The same number of Python: one of NumPy would bring its own dtype into float32 arithmetic."""
+    """The same number as Python's own: NumPy's would bring its dtype into float32 arithmetic."""
     return value.item() if isinstance(value, np.generic) else value
 
 
@@ -245,8 +245,8 @@ def checked(function: F) -> F:
         return _declared(get_type_hints(function, include_extras=True), signature.parameters)
 
     @wraps(function)
-    def checking(*args, **settings):
-        bound = signature.bind(*args, **settings)
+    def checking(*args, **named):
+        bound = signature.bind(*args, **named)
         owner = args[0] if is_method and args else None
         for argument, kinds in declared().items():
             if argument in bound.arguments:

@@ -157,10 +157,10 @@ def wrong_rule(name: str, gradient: Any) -> TypeError:
 
 def check_part(node, parent, part, expected: type) -> None:
     """Refuse what a node's rule gave for a parent that has changed since, and what is no single gradient."""
-    if type(part) is tuple or not isinstance(part, expected):
-        raise wrong_rule(node.op.__name__, part)
     if parent.id >= node.id:
         raise changed_since(parent.value.shape, node.op.__name__)
+    if type(part) is tuple or not isinstance(part, expected):
+        raise wrong_rule(node.op.__name__, part)
 
 
 def changed_since(shape: tuple, name: str) -> ValueError:

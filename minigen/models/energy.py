@@ -67,8 +67,9 @@ class EnergyNetwork(nn.Module):
 class EnergyModel(Fitted):
     """p(x) = exp(-U(x)) / Z with the energy U(x) = f(x) + |x|^2 / 2, where f is an MLP (LeCun et al., 2006).
 
-    Each feature is brought to mean 0 and SD 1 inside; there x is taken. The second term makes Z finite whatever f
-    learns, because f grows at most linearly: the model is N(0, I) tilted by exp(-f) (Xie et al., 2016, eq. 2).
+    Inside, each feature is brought to mean 0 and SD 1; x is meant in that scale. The second term makes Z finite
+    whatever f learns, because f grows at most linearly: the model is N(0, I) tilted by exp(-f) (Xie et al., 2016,
+    eq. 2).
 
     Parameters
     ----------
@@ -76,8 +77,8 @@ class EnergyModel(Fitted):
     method : how it learns; `models.energy_losses` has the formulas.
         "contrastive_divergence": data are moved by `chain_steps` steps of MALA, and the energy falls where they were
         and rises where they went (Hinton, 2002). It looks only near the data.
-        "persistent": the chains go on where they were, so that in time they follow the model (Tieleman, 2008). Of modes
-        between which no chain crosses the shares are not learned, though the chains themselves look right.
+        "persistent": the chains go on where they were, so that in time they follow the model (Tieleman, 2008). The
+        shares of modes between which no chain crosses are not learned, though the chains themselves look right.
         "denoising": the score is fitted to the noise in data blurred by N(0, noise_sd^2) (Vincent, 2011), and the model
         is of those blurred data. No chains; the share of well separated modes is hard to see for it.
         "noise_contrastive": data are told from a Gaussian with their covariance (Gutmann and Hyvarinen, 2010). No
@@ -291,7 +292,7 @@ class EnergyModel(Fitted):
         return self.scale_.from_unit(ends(moves, position, steps, rng, progress))
 
     def _annealed(self, log_prob, n, rng, progress) -> np.ndarray:
-        """Starts (n, d) in scaled data: annealed chains, drawn by their weights at evenly spaced quantiles."""
+        """Starts (n, d) in scaled data: annealed chains, drawn by their weights (stratified resampling)."""
         base = Normal(np.zeros(len(self.scale_.mean), np.float32), 1.0)
         found = annealed_importance_sampling(log_prob, base, max(n, STARTS), rng, progress=progress)
         places = (np.arange(n) + rng.random(n)) / n
@@ -350,7 +351,7 @@ class ByChains:
         model = self.model
         log_prob = from_energy(self.network)
         found, acceptance = truncated_mala(log_prob, begin, model.chain_steps, self.step_size, self.rng)
-        for which in moved:
+        for which in moved:  # one array, or none without a buffer
             act(_put, self.buffer.chains, which, found, changes=(self.buffer.chains,))
         if model.step_size is None:
             act(_adapt, self.step_size, acceptance, changes=(self.step_size,))
@@ -366,7 +367,8 @@ class ByNoise:
     """Learning from data and noise: by the score of blurred data, or by telling data from noise. `step` is compiled."""
 
     def __init__(self, model: EnergyModel, data: np.ndarray, rng: np.random.Generator):
-        self.model, self.network, self.rng, self.prepare = model, model.network_, rng, None
+        self.model, self.network, self.rng = model, model.network_, rng
+        self.prepare = None  # nothing for NumPy to do beforehand
         self.optimizer = optim.Adam(self.network, optim.cosine_decay(model.lr, model.steps))
         self.noise = GaussianNoise.fitted(data) if model.method == "noise_contrastive" else None
 

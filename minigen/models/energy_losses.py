@@ -118,7 +118,8 @@ def noise_contrastive_loss(
 
     The logit of being data is -U(x) - log_Z - log q(x) - log(ratio), q the noise's density. With the best energy it is
     log p / (ratio q), so that log_Z, a parameter like any other, comes to be the logarithm of the partition function.
-    Gutmann and Hyvarinen (2010, 2012), "Noise-contrastive estimation of unnormalized statistical models", eq. 8.
+    Gutmann and Hyvarinen (2012), "Noise-contrastive estimation of unnormalized statistical models, with applications to
+    natural image statistics", eq. 8.
     """
     fake = noise.draw(ratio * x.shape[0], rng)
 

@@ -66,7 +66,7 @@ class GAN(Fitted):
     packing : how many examples the critic sees side by side (PacGAN; Lin et al., 2018); it divides `batch_size`.
     critic_steps : how many steps the critic makes, each on new data, before one of the generator.
     instance_noise : SD of the normal noise added to all the critic sees, falling linearly to 0 over the training
-        (Soenderby et al., 2017).
+        (Sonderby et al., 2017).
     average : decay of a running average of the generator's weights, which `sample` then uses; 0 for none.
     steps, batch_size : steps of the generator, and examples, not packs, in each minibatch.
     lr, critic_lr, betas, cosine_decay : Adam's step sizes for generator and critic (None: the same), its betas, and
@@ -216,7 +216,8 @@ class GAN(Fitted):
         """The critic's value for each row of X (n, d): (n,).
 
         For the losses "minimax", "non_saturating" and "maximum_likelihood" it is the logit of being real, which for the
-        best critic is log p(x) / q(x) of data over samples; for "hinge" and "wasserstein" a number without a unit.
+        best critic is log(p(x) / q(x)), p the law of the data and q of the samples; for "hinge" and
+        "wasserstein" a number without a unit.
         With packing m, n is a multiple of m, and there is one value for each m consecutive rows: (n / m,).
         """
         if len(X) % self.packing:
@@ -230,7 +231,7 @@ class GAN(Fitted):
     def sampling_generator(self) -> nn.Module:
         """The generator that samples are made by: with the averaged weights, in a copy, if there are any."""
         self._check_fitted()
-        # In the callback of the first step there is an average, in that of none before.
+        # There is no average before the first update, as after a fit that failed in its first step.
         if self.average_ is None or self.average_.average is None:
             return self.generator_
         return self.average_.network()

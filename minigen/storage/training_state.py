@@ -35,7 +35,7 @@ class TrainingState:
             self._save(step, dry_run=True)
 
     def after(self, step: int, is_last: bool) -> None:
-        """Write the file if it is time; a disk that is full by now costs the file, with a warning, not the training."""
+        """Write the file if it is time; if the disk is full by now, warn, keep the old one and go on."""
         if self.path is not None and (is_last or step % self.every == 0):
             try:
                 self._save(step)
@@ -75,7 +75,7 @@ class TrainingState:
     def restore(self, steps: int) -> int:
         """Put all back as it was at the step of the file, which it gives. What does not fit changes nothing."""
         found = load(self.path)
-        if found.step is None or self._progress().keys() - {"best_step"} > found.extra.keys():
+        if found.step is None or not self._progress().keys() <= found.extra.keys():
             raise CheckpointError(
                 f"{self.path} holds no training to resume; give a file that fit(checkpoint=...) wrote"
             )
