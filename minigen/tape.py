@@ -122,8 +122,7 @@ def tensor(data: Any, requires_grad: bool = False) -> Tensor:
 
     Raises TypeError for data that are not real numbers, and for integers that ask for a gradient.
     """
-    if type(data) is Tensor:
-        data = data.data
+    data = data.data if type(data) is Tensor else data
     try:
         # An operation makes the copy of an array, so that a watcher sees it.
         array = OPERATIONS["astype"](data, data.dtype) if isinstance(data, np.ndarray) else np.array(data)
@@ -289,7 +288,7 @@ def _root(y, cotangent, caller: str) -> Node | None:
 def _seed(root: Node, cotangent, create_graph: bool):
     """The gradient to begin with: the cotangent, or that of a value by itself."""
     y = root.value
-    seed = constant(np.ones_like(y)) if cotangent is None else OPERATIONS["astype"](cotangent, y.dtype)
+    seed = constant(np.ones(y.shape, y.dtype)) if cotangent is None else OPERATIONS["astype"](cotangent, y.dtype)
     if (type(seed) is Tensor) == create_graph:
         return seed
     return Tensor(seed) if create_graph else seed.data
@@ -312,11 +311,12 @@ def _between(root: Node, wanted: set[int]) -> set[int]:
             if parent is not None and parent.id >= first and parent.id not in seen:
                 seen.add(parent.id)
                 ancestors.append(parent)
-    needed: set[int] = set()
+    needed = set(wanted)
     for node in sorted(ancestors, key=attrgetter("id")):
-        if node.id in wanted or any(p is not None and (p.id in needed or p.id in wanted) for p in node.parents):
-            needed.add(node.id)
-    return needed
+        for parent in node.parents:
+            if parent is not None and parent.id in needed:
+                needed.add(node.id)
+    return needed & seen
 
 
 def depends_on(y: Tensor, leaves: Iterable[Tensor]) -> bool:

@@ -136,10 +136,10 @@ class Recorder(Watcher):
             self.changed[key] = thing = plain(thing)
             self.undo.append(putting_back(thing))
 
-    def constant(self, array: np.ndarray) -> np.ndarray:
+    def constant(self, array: np.ndarray) -> Recorded:
         self.constants.add(id(array))
         self._kept[id(array)] = array
-        return array
+        return array.view(Recorded)  # so that what is computed from it is known to be constant too
 
     def shown(self, array: np.ndarray) -> Recorded:
         return array.view(Recorded)

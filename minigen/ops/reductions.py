@@ -71,8 +71,9 @@ sum = primitive(
 
 def _count(x, axis) -> int:
     """How many elements of x each element of a reduction over `axis` is made of."""
-    axes = range(x.ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
-    return math.prod(x.shape[a] for a in axes)
+    if axis is None:
+        return x.size
+    return math.prod([x.shape[a] for a in axis]) if isinstance(axis, tuple) else x.shape[axis]
 
 
 def _mean(x, axis=None, keepdims=False):
