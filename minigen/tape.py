@@ -340,7 +340,7 @@ def _sweep(root: Node, seed, needed=None, wanted=frozenset(), create_graph=False
         g = gradients.pop(node.id)
         if node.op is None or node.id in wanted:
             arrived.append((node, g))
-        for parent, part in zip(node.parents, _parts(node, g, needed, create_graph, by)):
+        for parent, part in zip(node.parents, _parts(node, g, needed, create_graph, by) if node.parents else ()):
             if parent is not None and (parent.id >= node.id or (part is not None and type(part) is not usual)):
                 explain.check_part(node, parent, part, allowed)
             if part is None or parent is None:
