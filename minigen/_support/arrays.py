@@ -6,7 +6,6 @@ and what to do. Masked and missing values are refused rather than taken for numb
 
 from __future__ import annotations
 
-from decimal import Decimal
 from numbers import Real
 
 import numpy as np
@@ -44,6 +43,8 @@ def as_floats(x, name: str, caller: str) -> np.ndarray:
 
 def _from_objects(array: np.ndarray, name: str, caller: str) -> np.ndarray:
     """Floats from an array of Python objects, as tables with columns of several types or with missing values give."""
+    from decimal import Decimal  # rarely needed, and not quickly imported
+
     missing, wrong = [], []
     floats = np.empty(array.shape)
     for i, value in enumerate(array.flat):
