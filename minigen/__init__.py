@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy
 
-from . import nn, ops, optim
+from . import nn, ops
 from .compile import CompileError, compile
 from .derivatives import hessian, hvp, jacobian, jvp, vjp
 from .tape import Tensor, grad, no_grad, tensor
@@ -61,6 +61,7 @@ if TYPE_CHECKING:
         games,
         metrics,
         models,
+        optim,
         physics,
         plots,
         samplers,

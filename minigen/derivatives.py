@@ -30,7 +30,7 @@ import numpy as np
 
 from . import ops
 from ._support import explain
-from .tape import Tensor, depends_on, grad, is_paused, tensor
+from .tape import Tensor, grad, is_paused, nodes_between, tensor
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
@@ -167,7 +167,7 @@ def _is_several(x: Point) -> bool:
 
 def _pullback(y: Tensor, xs: Sequence[Tensor], create_graph: bool) -> Callable[[Any], list[Tensor]]:
     """From a cotangent to the gradients of sum(cotangent * y) by xs, zeros by those on which y does not depend."""
-    reached = [depends_on(y, [x]) for x in xs]
+    reached = [y.node is not None and y.node.id in nodes_between(y.node, {x.node.id}) for x in xs]
     targets = [x for x, is_reached in zip(xs, reached) if is_reached]
 
     def pull(cotangent: Any) -> list[Tensor]:

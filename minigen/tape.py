@@ -101,7 +101,7 @@ class Tensor(Operators):
         needed, wanted = None, set()
         if leaves is not None:
             wanted = {each.node.id for each in leaves if each.node is not None and each.node.op is None}
-            needed = _between(root, wanted)
+            needed = nodes_between(root, wanted)
             if not needed:
                 raise explain.none_of_the_leaves()
         by = watcher.get()
@@ -267,7 +267,7 @@ def grad(y: Any, xs: Any, create_graph: bool = False, cotangent: Cotangent = Non
     explain.check_targets(targets, Tensor)
     root = _root(y, cotangent, "grad()")
     wanted = {x.node.id for x in targets}
-    needed = set() if root is None else _between(root, wanted)
+    needed = set() if root is None else nodes_between(root, wanted)
     for i, x in enumerate(targets):
         if x.node.id not in needed:
             raise explain.no_path(i, x.data.shape)
@@ -302,7 +302,7 @@ def _as_result(gradient, x: Tensor) -> Tensor:
     return Tensor(np.zeros(x.data.shape, dtype) if gradient is None else OPERATIONS["astype"](gradient, dtype))
 
 
-def _between(root: Node, wanted: set[int]) -> set[int]:
+def nodes_between(root: Node, wanted: set[int]) -> set[int]:
     """Ids of the nodes that lie on a path from `root` down to one of the wanted ids."""
     first = min(wanted, default=root.id + 1) if max(wanted, default=0) <= root.id else 0  # one has changed since
     ancestors, seen = [root], {root.id}
@@ -317,11 +317,6 @@ def _between(root: Node, wanted: set[int]) -> set[int]:
             if parent is not None and parent.id in needed:
                 needed.add(node.id)
     return needed & seen
-
-
-def depends_on(y: Tensor, leaves: Iterable[Tensor]) -> bool:
-    """Whether y was computed from at least one of these leaves."""
-    return y.node is not None and y.node.id in _between(y.node, {each.node.id for each in leaves})
 
 
 def _sweep(root: Node, seed, needed=None, wanted=frozenset(), create_graph=False) -> list:
@@ -341,7 +336,7 @@ def _sweep(root: Node, seed, needed=None, wanted=frozenset(), create_graph=False
         if node.op is None or node.id in wanted:
             arrived.append((node, g))
         for parent, part in zip(node.parents, _parts(node, g, needed, create_graph, by) if node.parents else ()):
-            if parent is not None and (parent.id >= node.id or (part is not None and type(part) is not usual)):
+            if _is_unusual(node, parent, part, usual):
                 explain.check_part(node, parent, part, allowed)
             if part is None or parent is None:
                 continue
@@ -355,6 +350,11 @@ def _sweep(root: Node, seed, needed=None, wanted=frozenset(), create_graph=False
                 gradients[parent.id] = part
                 heappush(heap, (next(met) if parent.op is None else -parent.id, parent))
     return arrived
+
+
+def _is_unusual(node: Node, parent: Node | None, part, usual: type) -> bool:
+    """Whether to look closer at a part: of a parent that has changed since, or of another type than they have."""
+    return parent is not None and (parent.id >= node.id or (part is not None and type(part) is not usual))
 
 
 def _parts(node: Node, g, needed, create_graph: bool, by) -> Sequence:

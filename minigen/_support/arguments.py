@@ -237,16 +237,19 @@ def settings(cls: type[C]) -> type[C]:
 
 def checked(function: F) -> F:
     """The function, with its arguments checked and converted by their hints before it runs."""
-    signature = inspect.signature(function)
-    is_method = next(iter(signature.parameters), "") == "self"
+    is_method = function.__code__.co_varnames[:1] == ("self",)
+
+    @cache  # at the first call, so that importing costs nothing
+    def signature() -> inspect.Signature:
+        return inspect.signature(function)
 
     @cache  # hints may name what is defined further down
     def declared() -> dict[str, list]:
-        return _declared(get_type_hints(function, include_extras=True), signature.parameters)
+        return _declared(get_type_hints(function, include_extras=True), signature().parameters)
 
     @wraps(function)
     def checking(*args, **named):
-        bound = signature.bind(*args, **named)
+        bound = signature().bind(*args, **named)
         owner = args[0] if is_method and args else None
         for argument, kinds in declared().items():
             if argument in bound.arguments:
