@@ -165,22 +165,31 @@ def _placed(rows: list[list[int]], links: list[Edge], rooms: list[float], gap: f
     x = np.zeros(len(rooms))
     for row in rows:
         x[row] = _spaced(np.zeros(len(row)), np.ones(len(row)), row, rooms, gap)
-    weight = [1.0 if i < n_nodes else 3.0 for i in range(len(rooms))]  # bends make for straight lines
-    total = [sum(weight[j] for j in near) for near in neighbours]
-    strengths = [np.array([weight[i] * max(len(neighbours[i]), 0.1) for i in row]) for row in rows]
-    for turn in range(2 * _rounds(rooms)):
-        for k in range(len(rows)) if turn % 2 == 0 else reversed(range(len(rows))):
-            at, row = x.tolist(), rows[k]
-            wanted = np.array(
-                [sum(weight[j] * at[j] for j in neighbours[i]) / total[i] if neighbours[i] else at[i] for i in row]
-            )
-            x[row] = _spaced(wanted, strengths[k], row, rooms, gap)
+    _pull(x, rows, neighbours, rooms, gap, n_nodes)
     lines = _lines(links, neighbours, n_nodes)
     place = {node: (row, i) for row in rows for i, node in enumerate(row)}
     for _ in range(6):
         for line in lines:
             _straighten(x, line, place, rooms, gap)
     return x.tolist()
+
+
+def _pull(
+    x: np.ndarray, rows: list[list[int]], neighbours: list[list[int]], rooms: list[float], gap: float, n_nodes: int
+) -> None:
+    """Bring every node near the weighted mean of its neighbours, row by row, downwards and upwards in turn."""
+    weight = [1.0 if i < n_nodes else 3.0 for i in range(len(rooms))]  # bends make for straight lines
+    total = [sum(weight[j] for j in near) for near in neighbours]
+    strengths = [np.array([weight[i] * max(len(neighbours[i]), 0.1) for i in row]) for row in rows]
+
+    def wanted(i: int, at: list[float]) -> float:
+        near = neighbours[i]
+        return sum(weight[j] * at[j] for j in near) / total[i] if near else at[i]
+
+    for turn in range(2 * _rounds(rooms)):
+        for k in range(len(rows)) if turn % 2 == 0 else reversed(range(len(rows))):
+            at, row = x.tolist(), rows[k]
+            x[row] = _spaced(np.array([wanted(i, at) for i in row]), strengths[k], row, rooms, gap)
 
 
 def _lines(links: list[Edge], neighbours: list[list[int]], n_nodes: int) -> list[list[int]]:
