@@ -13,6 +13,7 @@
 # %%
 import matplotlib.pyplot as plt
 import numpy as np
+
 from lesson import Lesson
 
 lesson = Lesson("01_pendulum")
@@ -68,7 +69,9 @@ def rk4(acceleration, x, v, h):
     v2, a2 = v + h / 2 * a1, acceleration(x + h / 2 * v1, v + h / 2 * a1)
     v3, a3 = v + h / 2 * a2, acceleration(x + h / 2 * v2, v + h / 2 * a2)
     v4, a4 = v + h * a3, acceleration(x + h * v3, v + h * a3)
-    return x + h / 6 * (v1 + 2 * v2 + 2 * v3 + v4), v + h / 6 * (a1 + 2 * a2 + 2 * a3 + a4)
+    return x + h / 6 * (v1 + 2 * v2 + 2 * v3 + v4), v + h / 6 * (
+        a1 + 2 * a2 + 2 * a3 + a4
+    )
 
 
 def walk(rule, acceleration, x, v, h, points):
@@ -79,7 +82,12 @@ def walk(rule, acceleration, x, v, h, points):
     return np.moveaxis(np.array(path), 0, -1)
 
 
-rules = {"Euler": euler, "Euler-Cromer": euler_cromer, "Verlet": velocity_verlet, "RK4": rk4}
+rules = {
+    "Euler": euler,
+    "Euler-Cromer": euler_cromer,
+    "Verlet": velocity_verlet,
+    "RK4": rk4,
+}
 colours = dict(zip(rules, ("#c0392b", "#e08e0b", "#2a9d8f", "#1f4e8c")))
 
 # %% [markdown]
@@ -89,18 +97,30 @@ colours = dict(zip(rules, ("#c0392b", "#e08e0b", "#2a9d8f", "#1f4e8c")))
 # metre go at 0.1 rad and watch it for 20 s in steps of 0.01 s; Euler-Cromer must go on for 400 s.
 
 # %%
-energy = lambda x, v: v**2 / 2 + g * (1 - np.cos(x))  # for L = 1 m and m = 1 kg, in joule
+energy = lambda x, v: (
+    v**2 / 2 + g * (1 - np.cos(x))
+)  # for L = 1 m and m = 1 kg, in joule
 relative = {}
 for name, rule in rules.items():
-    x, v = walk(rule, make_acceleration(1.0), 0.1, 0.0, 0.01, 40_001 if name == "Euler-Cromer" else 2001)
+    x, v = walk(
+        rule,
+        make_acceleration(1.0),
+        0.1,
+        0.0,
+        0.01,
+        40_001 if name == "Euler-Cromer" else 2001,
+    )
     relative[name] = energy(x, v) / energy(0.1, 0.0)
 growth, theory = relative["Euler"][-1], (1 + g * 0.01**2) ** 2000
-lesson.claim(
+lesson.verdict(
     f"Euler's energy grows {growth:.2f}-fold in 20 s; theory, below, says {theory:.2f} (within 5 %)",
     abs(growth / theory - 1) < 0.05,
 )
-first, last = (np.abs(part - 1).max() for part in (relative["Euler-Cromer"][:2000], relative["Euler-Cromer"][-2000:]))
-lesson.claim(
+first, last = (
+    np.abs(part - 1).max()
+    for part in (relative["Euler-Cromer"][:2000], relative["Euler-Cromer"][-2000:])
+)
+lesson.verdict(
     f"Euler-Cromer's energy is within {last:.2%} in the last 20 s of 400, as in the first ({first:.2%})",
     last < 1.05 * first < 0.03,
 )
@@ -121,32 +141,61 @@ lesson.claim(
 # error after 2 s over twenty pendulums with random starts; RK4 with very small steps stands in for the truth.
 
 # %%
-x0, v0, length = rng.uniform(0.5, 1.5, 20), rng.uniform(0.5, 1.5, 20), rng.uniform(1.0, 2.5, 20)
-after_2_seconds = lambda rule, steps: walk(rule, make_acceleration(length), x0, v0, 2 / steps, steps + 1)[..., -1]
+x0, v0, length = (
+    rng.uniform(0.5, 1.5, 20),
+    rng.uniform(0.5, 1.5, 20),
+    rng.uniform(1.0, 2.5, 20),
+)
+after_2_seconds = lambda rule, steps: walk(
+    rule, make_acceleration(length), x0, v0, 2 / steps, steps + 1
+)[..., -1]
 truth, counts = after_2_seconds(rk4, 2000), np.array([50, 100, 200, 400])
 errors = {}
 for (name, rule), p in zip(rules.items(), (1, 1, 2, 4)):
-    errors[name] = [np.sqrt(np.mean((after_2_seconds(rule, count) - truth) ** 2)) for count in counts]
+    errors[name] = [
+        np.sqrt(np.mean((after_2_seconds(rule, count) - truth) ** 2))
+        for count in counts
+    ]
     order = np.log2(errors[name][-2] / errors[name][-1])
-    lesson.claim(f"{name} has order {order:.2f}, expected {p} (within 0.1)", abs(order - p) < 0.1)
+    lesson.verdict(
+        f"{name} has order {order:.2f}, expected {p} (within 0.1)", abs(order - p) < 0.1
+    )
 
 fig, axes = plt.subplots(1, 3, figsize=(13, 4.2), layout="constrained")
 for name, rule in rules.items():
     style = {"color": colours[name], "label": name}
     if name in ("Euler", "Euler-Cromer"):
-        axes[0].plot(*walk(rule, make_acceleration(1.0), 0.5, 0.0, 0.05, 81), "o-", ms=3, lw=1, **style)
+        axes[0].plot(
+            *walk(rule, make_acceleration(1.0), 0.5, 0.0, 0.05, 81),
+            "o-",
+            ms=3,
+            lw=1,
+            **style,
+        )
     so_far = np.maximum.accumulate(np.abs(relative[name][1:2001] - 1))
     axes[1].semilogy(0.01 * np.arange(1, 2001), so_far, lw=2, **style)
     axes[2].loglog(2000 / counts, errors[name], "o-", **style)
-axes[0].set(xlabel="angle x (rad)", ylabel="angular velocity v (rad/s)", title="Four seconds in steps of 0.05 s")
-axes[1].set(xlabel="time (s)", ylabel="largest relative error of energy so far", title="Energy, in steps of 0.01 s")
-axes[2].set(xlabel="step h (ms)", ylabel="error after 2 s (rad and rad/s)", title="Half the step: error ÷ 2, 2, 4, 16")
+axes[0].set(
+    xlabel="angle x (rad)",
+    ylabel="angular velocity v (rad/s)",
+    title="Four seconds in steps of 0.05 s",
+)
+axes[1].set(
+    xlabel="time (s)",
+    ylabel="largest relative error of energy so far",
+    title="Energy, in steps of 0.01 s",
+)
+axes[2].set(
+    xlabel="step h (ms)",
+    ylabel="error after 2 s (rad and rad/s)",
+    title="Half the step: error ÷ 2, 2, 4, 16",
+)
 axes[2].set_xticks(2000 / counts, [f"{ms:g}" for ms in 2000 / counts])
 axes[2].minorticks_off()
 for ax, place in zip(axes, ("center", (0.58, 0.29), "lower right")):
     ax.grid(alpha=0.25)
     ax.legend(frameon=False, loc=place, handlelength=1.2)
-lesson.figure(fig)
+lesson.save(fig)
 
 # %% [markdown]
 # ## Third check: an exact number
@@ -178,7 +227,7 @@ angles, lengths = rng.uniform(0.1, 2.8, 8), rng.uniform(1.0, 2.5, 8)
 school = 2 * np.pi * np.sqrt(lengths / g)
 exact = school / agm(1.0, np.cos(angles / 2))
 off = np.max(np.abs([measured_period(a, l) for a, l in zip(angles, lengths)] - exact))
-lesson.claim(
+lesson.verdict(
     f"RK4's period is within {off:.0e} s of the exact one (limit 1e-6 s), for 8 pendulums; "
     f"the school formula is up to {np.max(exact - school):.1f} s short",
     off < 1e-6,
@@ -195,9 +244,15 @@ from minigen import datasets
 from minigen.physics import pendulum
 
 theirs = pendulum.simulate(x0, v0, length, steps=500, dt=0.01, method="rk4")
-gap = np.abs(walk(rk4, make_acceleration(length), x0, v0, 0.01, 500) - (theirs.theta, theirs.omega)).max()
+gap = np.abs(
+    walk(rk4, make_acceleration(length), x0, v0, 0.01, 500)
+    - (theirs.theta, theirs.omega)
+).max()
 gap = max(gap, np.abs(pendulum.exact_period(angles, lengths) - exact).max())
-lesson.claim(f"the library's trajectories and periods differ from ours by {gap:.0e} at most (limit 1e-10)", gap < 1e-10)
+lesson.verdict(
+    f"the library's trajectories and periods differ from ours by {gap:.0e} at most (limit 1e-10)",
+    gap < 1e-10,
+)
 
 # %% [markdown]
 # ## The generator
@@ -225,12 +280,21 @@ axes[1].fill_between(data.t, low, high, alpha=0.15, lw=0, label="true ± 2 SD")
 axes[1].legend(frameon=False, loc="upper center", ncol=3, handlelength=1.2)
 view = data.view(100)  # the same 5 s at every fifth point
 edges = (np.append(view.t, 5.0) - 0.025, np.linspace(-2.6, 2.6, 81))
-cells = axes[2].hist2d(np.tile(view.t, len(view)), view.theta.ravel(), edges, cmap="magma")
+cells = axes[2].hist2d(
+    np.tile(view.t, len(view)), view.theta.ravel(), edges, cmap="magma"
+)
 fig.colorbar(cells[3], ax=axes[2], label="trajectories per cell")
 axes[0].set(ylabel="angle (rad)", ylim=(-2.6, 2.6))
-for ax, title in zip(axes, ("40 draws of the generator", "One of them, as observed", f"All {len(data)} observed")):
+for ax, title in zip(
+    axes,
+    (
+        "40 draws of the generator",
+        "One of them, as observed",
+        f"All {len(data)} observed",
+    ),
+):
     ax.set(xlabel="time (s)", title=title)
-lesson.figure(fig, "_generator")
+lesson.save(fig, "generator")
 
 # %% [markdown]
 # ## A dial that is connected to nothing
@@ -238,20 +302,25 @@ lesson.figure(fig, "_generator")
 # We drew four factors. Look at the equation once more: without drag, where is the mass?
 
 # %%
-swing = lambda mass, drag: pendulum.simulate(data.theta0, data.omega0, data.length, mass=mass, drag=drag).theta
-change = {drag: np.abs(swing(data.mass, drag) - swing(2 * data.mass, drag)).max(axis=1) for drag in (0.0, 0.5)}
-lesson.claim(
+swing = lambda mass, drag: (
+    pendulum.simulate(data.theta0, data.omega0, data.length, mass=mass, drag=drag).theta
+)
+change = {
+    drag: np.abs(swing(data.mass, drag) - swing(2 * data.mass, drag)).max(axis=1)
+    for drag in (0.0, 0.5)
+}
+lesson.verdict(
     f"without drag, twice the mass moves no trajectory by more than {change[0.0].max():.0e} rad (limit 1e-12)",
     change[0.0].max() < 1e-12,
 )
-lesson.claim(
+lesson.verdict(
     f"with drag 0.5 kg/s it moves half of them by {np.median(change[0.5]):.2f} rad or more (at least 0.1)",
     np.median(change[0.5]) > 0.1,
 )
 lesson.end()
 
 # %% [markdown]
-# Four factors, but three *degrees of freedom*: $\theta_0$, $\omega_0$ and $g/L$. Keep this in mind. In lesson 15 a
+# Four factors, but three *degrees of freedom*: $\theta_0$, $\omega_0$ and $g/L$. Keep this in mind. In lesson 22 a
 # network that never saw the equation gets six dials to describe these curves, and we count how many it uses.
 #
 # ## Exercises

@@ -15,24 +15,15 @@ import sys
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple, NoReturn
+from typing import NoReturn
 
 from . import __version__
-from ._support import console
+from ._support import console, syllabus
 from ._support.atomic import make_writable_folder
 from ._support.interrupt import interrupt_ends_program, interrupt_raises
 
 PACKAGE = Path(__file__).resolve().parent
 LESSON_FOLDERS = (PACKAGE / "lessons", PACKAGE.parent / "lessons")  # as installed; in a checkout
-
-
-class LessonFile(NamedTuple):
-    """A lesson as `minigen lessons` shows it."""
-
-    number: int
-    title: str
-    summary: str
-    path: Path
 
 
 class _Parser(argparse.ArgumentParser):
@@ -110,6 +101,7 @@ def _parser() -> _Parser:
         command.set_defaults(run=run, error=command.error)
         if name == "lesson":
             command.add_argument("number", metavar="NUMBER", help="as `minigen lessons` prints it")
+            command.add_argument("--json", type=Path, metavar="FILE", help="where to write what was claimed")
     return parser
 
 
@@ -137,11 +129,17 @@ def _tour(options) -> None:
 
 
 def _lessons(options) -> None:
-    width = shutil.get_terminal_size().columns
+    width = max(shutil.get_terminal_size().columns, 40)
     lessons = find_lessons()
+    part = 0
     for lesson in lessons:
-        print(f"{lesson.number:2}  {lesson.title}")
-        print(f"    {textwrap.shorten(lesson.summary, max(width, 40) - 4, placeholder=' ...')}")
+        if lesson.part != part:
+            part = lesson.part
+            print(f"\nPart {part}: {lesson.part_title}")
+        minutes = f"{lesson.minutes} min" if lesson.minutes else ""
+        title = textwrap.shorten(lesson.title, width - 5 - len(minutes), placeholder=" ...")
+        print(f"{lesson.number:2}  {title:{width - 5 - len(minutes)}} {minutes}".rstrip())
+        print(f"    {textwrap.shorten(lesson.summary, width - 4, placeholder=' ...')}")
     where = f"They are in {lessons[0].path.parent}" if lessons else "There are none"
     print(f"\nminigen lesson NUMBER runs one. {where}")
 
@@ -153,6 +151,8 @@ def _lesson(options) -> None:
         _refuse(options, f"there is no lesson {options.number!r}, only {', '.join(lessons) or 'none at all'}")
     arguments = ["--out", str(_writable(options, "figures")), "--seed", str(_get(options, "seed", 0))]
     arguments += [f"--{name}" for name in ("quick", "show") if _get(options, name, False)]
+    if options.json is not None:
+        arguments += ["--json", str(options.json)]
     before = sys.argv, sys.path[:]
     # What `python lessons/NN_name.py` would do: lessons import the module that lies beside them.
     sys.argv, sys.path[:0] = [str(chosen.path), *arguments], [str(chosen.path.parent)]
@@ -213,23 +213,7 @@ def _show(paths: list[Path]) -> None:
     plt.show()
 
 
-def find_lessons() -> list[LessonFile]:
+def find_lessons() -> list[syllabus.LessonFile]:
     """The lessons that exist, in order, with what their first cell says about them."""
     folder = next((folder for folder in LESSON_FOLDERS if folder.is_dir()), None)
-    paths = sorted(folder.glob("[0-9][0-9]_*.py")) if folder else []
-    return [_describe(path) for path in paths]
-
-
-def _describe(path: Path) -> LessonFile:
-    """Read the title, `# # 3. Autodiff: ...`, and the paragraph after it, `# **At the end you can** ...`."""
-    number, _, name = path.stem.partition("_")
-    title, words = name.replace("_", " "), []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        if line.startswith("# # "):
-            title = re.sub(r"^\d+\.\s*", "", line[4:])
-        elif re.match(r"# [^%]", line):
-            words.append(re.sub(r"[*$`]", "", line[2:]))
-        elif words:
-            break
-    summary = re.sub(r"^At the end you can ", "", " ".join(words))
-    return LessonFile(int(number), title, summary[:1].upper() + summary[1:], path)
+    return syllabus.lessons_in(folder) if folder else []

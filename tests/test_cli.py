@@ -63,7 +63,7 @@ def lessons(tmp_path, monkeypatch):
         (["tour", "--out"], ["--out"]),
         (["tour", "--out", __file__], ["--out", "test_cli.py", "it is a file"]),
         (["tour", "--out", f"{__file__}/below"], ["--out", "below", "cannot write"]),
-        (["lesson", "3", "--out", __file__], ["--out", "it is a file"]),
+        (["lesson", "4", "--out", __file__], ["--out", "it is a file"]),
         (["lesson"], ["NUMBER"]),
         (["lesson", "99"], ["no lesson '99'", "3"]),
         (["lesson", "four"], ["no lesson 'four'"]),
@@ -121,16 +121,18 @@ def test_lessons_are_listed_by_number_title_and_one_line(lessons, capsys, monkey
     monkeypatch.setenv("COLUMNS", "60")
     lessons(
         "02_second.py",
-        "# %% [markdown]\n# # 2. Title: with ÷ signs\n#\n# **At the end you can** do\n# this and that and\n"
+        "# %% [markdown]\n# # 2. Title: with ÷ signs\n#\n# *Part 3: second things. 45 minutes.*\n#\n"
+        "# **The question.** Do\n# this and that and\n"
         "# much more besides, and\n# a little more.\n#\n# Not this.\n",
     )
     lessons("01_plain_one.py", "x = 1\n")
     assert run("lessons") == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == " 1  plain one"
-    assert lines[2] == " 2  Title: with ÷ signs"
-    assert lines[3] == "    Do this and that and much more besides, and a little ..."
-    assert max(map(len, lines[:4])) <= 60
+    assert lines[2:4] == ["", "Part 3: second things"]
+    assert lines[4].split("  ") == [" 2", "Title: with ÷ signs", *[""] * 14, " 45 min"]
+    assert lines[5] == "    Do this and that and much more besides, and a little ..."
+    assert max(map(len, lines[:6])) <= 60
     assert "minigen lesson NUMBER" in lines[-1]
 
 
@@ -281,7 +283,7 @@ from minigen import models
 print("ready", flush=True)
 x = np.random.default_rng(0).standard_normal((500, 2))
 {work}
-lesson.claim("the lesson went on", True)
+lesson.claim("the lesson went on", 1, exactly=1)
 lesson.end()
 """
 TRAININGS = {
@@ -345,8 +347,8 @@ lesson = Lesson("01_quick")
 import matplotlib.pyplot as plt
 {work}
 print("θ₀ is printed")
-lesson.figure(plt.figure())
-lesson.claim("it went on ≥ 1", True)
+lesson.save(plt.figure())
+lesson.claim("it went on, ≥ 1", 1, above=0)
 lesson.end()
 """
 
@@ -419,7 +421,7 @@ def test_a_figure_that_cannot_be_saved_costs_one_line_and_not_the_claims(tmp_pat
     out, err = ran.stdout.decode(), ran.stderr.decode()
     assert ran.returncode == 1 and "CLAIM holds" in out
     assert err.splitlines()[0] == f"figure: cannot write {'there/01_quick.png'!r}: No space left on device"
-    assert err.count("\n") == 2 and "1 figure(s)" in err
+    assert err.count("\n") == 2 and "1 file(s)" in err
     assert not list((tmp_path / "there").iterdir())
 
 

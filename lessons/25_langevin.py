@@ -1,12 +1,14 @@
 # %% [markdown]
-# # 17. Langevin dynamics: sampling by sliding down and being kicked
+# # 25. Langevin dynamics: sampling by sliding down and being kicked
+#
+# *Part 6: energies. 240 minutes.*
 #
 # **At the end you can** draw from a density of which you know only the slope of its logarithm, make the draws exact
 # with one more line, recognise the common slips by their numbers, and say how far a chain of draws can be trusted.
 #
-# **It stands on** Boltzmann's law (lesson 16), gradients (3), the normal distribution (7) and Bayes' rule (8).
+# **It stands on** Boltzmann's law (lesson 24), gradients (4), the normal distribution (10) and Bayes' rule (12).
 #
-# In lesson 16 every energy $U$ became a density, $p(x) = e^{-U(x)/T}/Z$ at temperature $T$. We drew from it by a grid
+# In lesson 24 every energy $U$ became a density, $p(x) = e^{-U(x)/T}/Z$ at temperature $T$. We drew from it by a grid
 # of cells, of which many dimensions have too many. Nature has another way. A speck of dust on a thread is a pendulum
 # too; air brakes it so much that it keeps no velocity, and molecules kick it from all sides. It slides downhill in $U$,
 # is kicked up again, never rests: after a while its place is a draw from $p$. It feels the slope of $U$ only, not $Z$.
@@ -14,15 +16,18 @@
 # %%
 import matplotlib.pyplot as plt
 import numpy as np
-from lesson import Lesson
 
+from lesson import Lesson
 from minigen import ops, samplers
 from minigen.samplers import diagnostics
 
-lesson = Lesson("17_langevin")
+lesson = Lesson("25_langevin")
 rng, black, blue, red, gold = lesson.rng, "#000", "#1f5fa8", "#b3261e", "#d9822b"
 normal, uniform = lambda x: rng.standard_normal(x.shape), lambda x: rng.random(x.shape)
-pendulum = lambda x: 1 - np.cos(x), np.sin  # an energy and its slope; x in rad, U in units of m g L
+pendulum = (
+    lambda x: 1 - np.cos(x),
+    np.sin,
+)  # an energy and its slope; x in rad, U in units of m g L
 bowl = lambda x: x**2 / 2, lambda x: x
 
 
@@ -31,17 +36,31 @@ def langevin(x, energy, h, T, a):
     return x - h * energy[1](x) + np.sqrt(2 * h * T) * a
 
 
-record = lambda step, x, n: np.stack([x := step(x) for _ in range(n)], axis=1)  # all places, (chains, n)
-angle, bins, off = np.linspace(-np.pi, np.pi, 145)[1::2], 72 / (2 * np.pi), []  # the middles of 72 bins; bins per rad
+record = lambda step, x, n: np.stack(
+    [x := step(x) for _ in range(n)], axis=1
+)  # all places, (chains, n)
+angle, bins, off = (
+    np.linspace(-np.pi, np.pi, 145)[1::2],
+    72 / (2 * np.pi),
+    [],
+)  # the middles of 72 bins; bins per rad
 fig, (left, right) = plt.subplots(1, 2, figsize=(13, 4.8), layout="constrained")
 for T, colour in ((0.05, blue), (0.3, gold), (2.0, red)):
-    x = record(lambda x, T=T: langevin(x, pendulum, 0.05, T, normal(x)), np.zeros(2000), 800)[:, 400:]  # once warm
+    x = record(
+        lambda x, T=T: langevin(x, pendulum, 0.05, T, normal(x)), np.zeros(2000), 800
+    )[:, 400:]  # once warm
     share = np.histogram((x + np.pi) % (2 * np.pi), 72, (0, 2 * np.pi))[0] / x.size
-    law, seen = ops.softmax(-pendulum[0](angle) / T), share > 0  # softmax: exp, and then divided by the sum
-    off.append(share[seen] @ np.log(share[seen] / law[seen]))  # KL (lesson 7)
+    law, seen = (
+        ops.softmax(-pendulum[0](angle) / T),
+        share > 0,
+    )  # softmax: exp, and then divided by the sum
+    off.append(share[seen] @ np.log(share[seen] / law[seen]))  # KL (lesson 10)
     left.bar(angle, share * bins, 1 / bins, color=colour, alpha=0.35)
     left.plot(angle, law * bins, color=colour, lw=2, label=f"T = {T}")
-lesson.claim(f"the angles follow exp(-U/T), to a KL of {max(off):.4f} nats or less (limit 0.01)", max(off) < 0.01)
+lesson.verdict(
+    f"the angles follow exp(-U/T), to a KL of {max(off):.4f} nats or less (limit 0.01)",
+    max(off) < 0.01,
+)
 
 # %% [markdown]
 # ## How hard is the kick?
@@ -61,24 +80,41 @@ lesson.claim(f"the angles follow exp(-U/T), to a KL of {max(off):.4f} nats or le
 
 
 # %%
-def try_out(name, colour, step, h, theory, chains=4000, n=600 if lesson.quick else 2500):
+def try_out(
+    name, colour, step, h, theory, chains=4000, n=600 if lesson.quick else 2500
+):
     """Hold a rule's variance in the bowl against theory, at step sizes h; give its acceptance and that one's error."""
     x, sums = np.zeros((len(h), chains)), np.zeros((2, len(h), chains))
     for i in range(300 + n):
         x, acceptance = step(x, h[:, None])
         sums += (i >= 300) * np.stack([x**2, acceptance]) / n
-    (variance, rate), (error, rate_error) = sums.mean(axis=-1), sums.std(axis=-1) / np.sqrt(chains)
+    (variance, rate), (error, rate_error) = (
+        sums.mean(axis=-1),
+        sums.std(axis=-1) / np.sqrt(chains),
+    )
     off, line = np.abs((variance - theory(h)) / error).max(), np.linspace(0.05, h[-1])
     found = f"{name}, h = {', '.join(map(str, h))}: variance {', '.join(f'{v:.3f}' for v in variance)}; the formula is"
-    lesson.claim(f"{found} {off:.1f} standard errors off at most (limit 4)", off < 4)
+    lesson.verdict(f"{found} {off:.1f} standard errors off at most (limit 4)", off < 4)
     right.plot(h, variance, "o", color=colour, label=name)
     right.plot(line, theory(line), color=colour)
     return rate, rate_error
 
 
 small, large = np.array([0.1, 0.2, 0.5, 1.0, 1.5]), np.array([0.1, 0.5, 1.0, 2.0, 3.0])
-try_out("ULA", blue, lambda x, h: (langevin(x, bowl, h, 1, normal(x)), x**0), small, lambda h: 1 / (1 - h / 2))
-try_out("the slip", red, lambda x, h: (x - h * x + np.sqrt(h) * normal(x), x**0), small, lambda h: 1 / (2 - h))
+try_out(
+    "ULA",
+    blue,
+    lambda x, h: (langevin(x, bowl, h, 1, normal(x)), x**0),
+    small,
+    lambda h: 1 / (1 - h / 2),
+)
+try_out(
+    "the slip",
+    red,
+    lambda x, h: (x - h * x + np.sqrt(h) * normal(x), x**0),
+    small,
+    lambda h: 1 / (2 - h),
+)
 
 # %% [markdown]
 # ## One more line makes it exact
@@ -97,7 +133,9 @@ try_out("the slip", red, lambda x, h: (x - h * x + np.sqrt(h) * normal(x), x**0)
 
 # %%
 def log_acceptance(x, y, energy, h, T, forget=False):
-    log_q = lambda y, x: -((y - x + h * energy[1](x)) ** 2) / (4 * h * T)  # its constant cancels
+    log_q = lambda y, x: (
+        -((y - x + h * energy[1](x)) ** 2) / (4 * h * T)
+    )  # its constant cancels
     log_ratio = (energy[0](x) - energy[0](y)) / T
     return np.minimum(log_ratio if forget else log_ratio + log_q(x, y) - log_q(y, x), 0)
 
@@ -110,24 +148,49 @@ def mala(x, energy, h, T, a, u, forget=False):
 
 
 x, y = rng.uniform(-3, 3, size=(2, 10_000))
-hop = lambda x, y: -pendulum[0](x) / 0.3 - (y - x + 0.5 * np.sin(x)) ** 2 / (4 * 0.5 * 0.3)  # log of p(x) q(y | x)
+hop = lambda x, y: (
+    -pendulum[0](x) / 0.3 - (y - x + 0.5 * np.sin(x)) ** 2 / (4 * 0.5 * 0.3)
+)  # log of p(x) q(y | x)
 flow = lambda x, y, forget: hop(x, y) + log_acceptance(x, y, pendulum, 0.5, 0.3, forget)
-off, wrong = (np.abs(flow(x, y, forget) - flow(y, x, forget)) for forget in (False, True))
+off, wrong = (
+    np.abs(flow(x, y, forget) - flow(y, x, forget)) for forget in (False, True)
+)
 found = f"for 10000 pairs the logs of both flows are equal to {off.max():.0e} (limit 1e-12); without q they differ by"
-lesson.claim(f"{found} {np.median(wrong):.1f} in the median (above 0.5)", off.max() < 1e-12 and np.median(wrong) > 0.5)
+lesson.verdict(
+    f"{found} {np.median(wrong):.1f} in the median (above 0.5)",
+    off.max() < 1e-12 and np.median(wrong) > 0.5,
+)
 
 step = lambda x, h, forget=False: mala(x, bowl, h, 1, normal(x), uniform(x), forget)
 rate, error = try_out("MALA", black, step, large, lambda h: h**0)
-arcsine = 1 - 2 / np.pi * np.arcsin(large**2 / np.sqrt((large**2 + 2 * large) * (large**2 - 2 * large + 4)))
+arcsine = 1 - 2 / np.pi * np.arcsin(
+    large**2 / np.sqrt((large**2 + 2 * large) * (large**2 - 2 * large + 4))
+)
 off = np.abs((rate - arcsine) / error).max()
-lesson.claim(f"MALA accepts {rate[3]:.4f} at h = 2; its formula is {off:.1f} standard errors off (limit 4)", off < 4)
-rate, _ = try_out("MALA without q", gold, lambda x, h: step(x, h, True), large, lambda h: 2 / (4 - h))
-lesson.claim(f"without q, h = 0.1, it accepts {rate[0]:.3f} (0.88 to 0.92)", 0.88 < rate[0] < 0.92)
-left.set(xlabel="angle (rad)", ylabel="density (1/rad)", title="A pendulum in warm air (lines: Boltzmann's law)")
-right.set(xlabel="step size h", ylabel="variance (should be 1)", title="The bowl at T = 1 (lines: theory)")
+lesson.verdict(
+    f"MALA accepts {rate[3]:.4f} at h = 2; its formula is {off:.1f} standard errors off (limit 4)",
+    off < 4,
+)
+rate, _ = try_out(
+    "MALA without q", gold, lambda x, h: step(x, h, True), large, lambda h: 2 / (4 - h)
+)
+lesson.verdict(
+    f"without q, h = 0.1, it accepts {rate[0]:.3f} (0.88 to 0.92)",
+    0.88 < rate[0] < 0.92,
+)
+left.set(
+    xlabel="angle (rad)",
+    ylabel="density (1/rad)",
+    title="A pendulum in warm air (lines: Boltzmann's law)",
+)
+right.set(
+    xlabel="step size h",
+    ylabel="variance (should be 1)",
+    title="The bowl at T = 1 (lines: theory)",
+)
 left.legend(frameon=False)
 right.legend(frameon=False)
-lesson.figure(fig)
+lesson.save(fig)
 
 # %% [markdown]
 # **The slip that looks healthy.** Leave out $q$: nine of ten proposals are accepted, the chain wanders nicely, and the
@@ -152,37 +215,76 @@ lesson.figure(fig)
 def ess(draws):
     d, n, W = draws - draws.mean(axis=1, keepdims=True), draws.shape[1], within(draws)
     V, total, t = W * r_hat(draws) ** 2, 0.0, 0
-    rho = lambda t: (np.sum(d[:, t:] * d[:, : n - t]) / d.size + V - W) / V  # within chains, and what their means add
+    rho = lambda t: (
+        (np.sum(d[:, t:] * d[:, : n - t]) / d.size + V - W) / V
+    )  # within chains, and what their means add
     while (pair := rho(t) + rho(t + 1)) > 0:
         total, t = total + pair, t + 2
     return d.size / (2 * total - 1)
 
 
-within = lambda draws: draws.var(axis=-1, ddof=1).mean(axis=-1)  # W, of draws (..., chains, n)
-r_hat = lambda x: np.sqrt(1 - 1 / x.shape[-1] + x.mean(axis=-1).var(axis=-1, ddof=1) / within(x))
-draws = record(lambda x: langevin(x, bowl, 0.2, 1.0, normal(x)), normal(np.ones(400)), 1000)
+within = lambda draws: draws.var(axis=-1, ddof=1).mean(
+    axis=-1
+)  # W, of draws (..., chains, n)
+r_hat = lambda x: np.sqrt(
+    1 - 1 / x.shape[-1] + x.mean(axis=-1).var(axis=-1, ddof=1) / within(x)
+)
+draws = record(
+    lambda x: langevin(x, bowl, 0.2, 1.0, normal(x)), normal(np.ones(400)), 1000
+)
 worth = ess(draws) / draws.size
 scatter = draws.mean(axis=1).std() / np.sqrt(draws.var() / (worth * 1000))
-lesson.claim(f"a draw of ULA, h = 0.2, is worth {worth:.3f} independent ones (0.1 to 0.122)", 0.1 < worth < 0.122)
-lesson.claim(f"400 means of 1000 draws scatter {scatter:.2f} times as that says (0.85 to 1.15)", 0.85 < scatter < 1.15)
-valleys, start = (lambda x: 12 * (x**2 - 1) ** 2, lambda x: 48 * x * (x**2 - 1)), np.repeat([-1.0, 1.0], 4)
-stuck = record(lambda x: mala(x, valleys, 0.01, 1.0, normal(x), uniform(x))[0], start, 1000)
+lesson.verdict(
+    f"a draw of ULA, h = 0.2, is worth {worth:.3f} independent ones (0.1 to 0.122)",
+    0.1 < worth < 0.122,
+)
+lesson.verdict(
+    f"400 means of 1000 draws scatter {scatter:.2f} times as that says (0.85 to 1.15)",
+    0.85 < scatter < 1.15,
+)
+valleys, start = (
+    (lambda x: 12 * (x**2 - 1) ** 2, lambda x: 48 * x * (x**2 - 1)),
+    np.repeat([-1.0, 1.0], 4),
+)
+stuck = record(
+    lambda x: mala(x, valleys, 0.01, 1.0, normal(x), uniform(x))[0], start, 1000
+)
 both, one = r_hat(stuck), r_hat(stuck[:4])
 found = f"two valleys: R-hat {both:.1f} (above 3), of the four chains on the left alone {one:.3f} (below 1.02)"
-lesson.claim(f"{found}, though their mean is {stuck[:4].mean():.2f} instead of 0", both > 3 and one < 1.02)
+lesson.verdict(
+    f"{found}, though their mean is {stuck[:4].mean():.2f} instead of 0",
+    both > 3 and one < 1.02,
+)
 
 # The library: the same noise must lead its chains the same way; its diagnostics cut chains in halves, for slow drifts.
-log_prob = samplers.from_energy((lambda x: pendulum[0](x)[:, 0], pendulum[1]))  # or any function of tensors
-free, held = (kernel(log_prob, 0.5, temperature=0.3) for kernel in (samplers.ula, samplers.mala))
-x, y, s, t, gap = start, start, free.init(start[:, None]), held.init(start[:, None]), 0.0  # x, y ours; s, t its states
+log_prob = samplers.from_energy(
+    (lambda x: pendulum[0](x)[:, 0], pendulum[1])
+)  # or any function of tensors
+free, held = (
+    kernel(log_prob, 0.5, temperature=0.3) for kernel in (samplers.ula, samplers.mala)
+)
+x, y, s, t, gap = (
+    start,
+    start,
+    free.init(start[:, None]),
+    held.init(start[:, None]),
+    0.0,
+)  # x, y ours; s, t its states
 for a, u in zip(rng.standard_normal((200, 8)), rng.random((200, 8))):
     x, y = langevin(x, pendulum, 0.5, 0.3, a), mala(y, pendulum, 0.5, 0.3, a, u)[0]
     s, t = free.transition(s, a[:, None])[0], held.transition(t, a[:, None], u)[0]
-    gap = max(gap, np.abs(x - s.position[:, 0]).max(), np.abs(y - t.position[:, 0]).max())
+    gap = max(
+        gap, np.abs(x - s.position[:, 0]).max(), np.abs(y - t.position[:, 0]).max()
+    )
 halves = np.concatenate([draws[:, :500], draws[:, 500:]])
-off = abs(ess(halves) / diagnostics.ess_mean(draws) - 1), abs(r_hat(halves) - diagnostics.rhat(draws))
+off = (
+    abs(ess(halves) / diagnostics.ess_mean(draws) - 1),
+    abs(r_hat(halves) - diagnostics.rhat(draws)),
+)
 found = f"in 200 steps samplers.ula and mala are {gap:.0e} from ours (limit 1e-9), ESS {off[0]:.1%} (2 %), R-hat"
-lesson.claim(f"{found} {off[1]:.0e} (1e-3)", gap < 1e-9 and off[0] < 0.02 and off[1] < 1e-3)
+lesson.verdict(
+    f"{found} {off[1]:.0e} (1e-3)", gap < 1e-9 and off[0] < 0.02 and off[1] < 1e-3
+)
 
 # %% [markdown]
 # ## Something larger: two photographs of a pendulum
@@ -211,39 +313,95 @@ def swing(theta, omega, g_over_l):
 
 
 n, N = 400, 300 if lesson.quick else 1000  # pendulums; draws of each chain
-factors = lambda z: z * np.array([0.3, 0.3, 1.5]) + np.array([1.0, 1.0, 6.5])  # we expect z from N(0, I)
-photographs = lambda z: swing(*ops.split(factors(z), 3, axis=-1))[..., 29::30]  # at 1.5 and 3 s
-truth = np.repeat(rng.standard_normal((n, 3)), 2, axis=0)  # two chains for each pendulum, all in one batch
+factors = lambda z: (
+    z * np.array([0.3, 0.3, 1.5]) + np.array([1.0, 1.0, 6.5])
+)  # we expect z from N(0, I)
+photographs = lambda z: swing(*ops.split(factors(z), 3, axis=-1))[
+    ..., 29::30
+]  # at 1.5 and 3 s
+truth = np.repeat(
+    rng.standard_normal((n, 3)), 2, axis=0
+)  # two chains for each pendulum, all in one batch
 seen = photographs(truth) + 0.3 * np.repeat(rng.standard_normal((n, 2)), 2, axis=0)
 misfits = lambda z: ops.concatenate([(photographs(z) - seen) / 0.3, z], axis=-1)
 log_posterior = lambda z: -0.5 * ops.sum(misfits(z) ** 2, axis=-1)
 kernel = samplers.Tempering(samplers.mala(log_posterior, 0.2), (1, 2, 4, 8))
-z, _ = samplers.sample(kernel, rng.standard_normal((2 * n, 3)), N, rng, warmup=N // 4, progress=False)  # (2 n, N, 3)
-apart = r_hat(np.moveaxis(z.reshape(n, 2, N, 3), 3, 1)).max(axis=1)  # the worst of three factors
+z, _ = samplers.sample(
+    kernel, rng.standard_normal((2 * n, 3)), N, rng, warmup=N // 4, progress=False
+)  # (2 n, N, 3)
+apart = r_hat(np.moveaxis(z.reshape(n, 2, N, 3), 3, 1)).max(
+    axis=1
+)  # the worst of three factors
 pooled = z.reshape(n, 2 * N, 3)
 low, high = np.quantile(pooled[..., 2], (0.05, 0.95), axis=1)
-inside, met = np.mean((low < truth[::2, 2]) & (truth[::2, 2] < high)), np.mean(apart < 1.1)
-lesson.claim(f"90 % intervals of g/L hold {inside:.1%} of 400 true values (90 within 6)", 0.84 < inside < 0.96)
-lesson.claim(f"R-hat is below 1.1 for {met:.1%} of the pendulums (above 88)", met > 0.88)
+inside, met = (
+    np.mean((low < truth[::2, 2]) & (truth[::2, 2] < high)),
+    np.mean(apart < 1.1),
+)
+lesson.verdict(
+    f"90 % intervals of g/L hold {inside:.1%} of 400 true values (90 within 6)",
+    0.84 < inside < 0.96,
+)
+lesson.verdict(
+    f"R-hat is below 1.1 for {met:.1%} of the pendulums (above 88)", met > 0.88
+)
 
-best = z[np.arange(2 * n), np.argmax([log_posterior(each) for each in np.moveaxis(z, 1, 0)], axis=0)]
-frozen = samplers.ula(log_posterior, 0.02, temperature=1e-12)  # without heat a chain ends at the lowest U
+best = z[
+    np.arange(2 * n),
+    np.argmax([log_posterior(each) for each in np.moveaxis(z, 1, 0)], axis=0),
+]
+frozen = samplers.ula(
+    log_posterior, 0.02, temperature=1e-12
+)  # without heat a chain ends at the lowest U
 best = samplers.sample(frozen, best, 1, rng, warmup=500, progress=False)[0][:, 0]
-J = np.stack([(misfits(best + e) - misfits(best - e)) / 2e-5 for e in 1e-5 * np.eye(3)], axis=-1)
-bar = 1.645 * np.sqrt(np.linalg.inv(np.swapaxes(J, 1, 2) @ J)[:, 2, 2])  # 90 % of a Gaussian are within 1.645 SD
+J = np.stack(
+    [(misfits(best + e) - misfits(best - e)) / 2e-5 for e in 1e-5 * np.eye(3)], axis=-1
+)
+bar = 1.645 * np.sqrt(
+    np.linalg.inv(np.swapaxes(J, 1, 2) @ J)[:, 2, 2]
+)  # 90 % of a Gaussian are within 1.645 SD
 plain = np.mean(np.abs(truth - best)[:, 2] < bar)
-lesson.claim(f"the intervals of least squares hold {plain:.1%} (at least 4 points fewer)", plain < inside - 0.04)
+lesson.verdict(
+    f"the intervals of least squares hold {plain:.1%} (at least 4 points fewer)",
+    plain < inside - 0.04,
+)
 
-show = np.argmax((apart < 1.05) * pooled[..., 2].std(axis=1) / bar[::2])  # where both methods differ most
-(fig, ax), t = plt.subplots(figsize=(9.5, 5), layout="constrained"), 0.05 * np.arange(1, 61)
+show = np.argmax(
+    (apart < 1.05) * pooled[..., 2].std(axis=1) / bar[::2]
+)  # where both methods differ most
+(fig, ax), t = (
+    plt.subplots(figsize=(9.5, 5), layout="constrained"),
+    0.05 * np.arange(1, 61),
+)
 for each in factors(pooled[show, :: N // 60]):
     ax.plot(t, swing(*each[:, None]), lw=0.6, color=red if each[2] < 6.5 else blue)
 for name, where, style in (("the truth", truth, "--"), ("least squares", best, "-")):
-    ax.plot(t, swing(*factors(where[2 * show])[:, None]), style, color=black, lw=2, label=name)
-ax.errorbar([1.5, 3], seen[2 * show], 0.3, fmt="o", color=gold, ms=8, capsize=5, zorder=5, label="photographs")
-ax.set(xlabel="time (s)", ylabel="angle (rad)", title="What may have been: slow pendulums (red) and fast ones (blue)")
+    ax.plot(
+        t,
+        swing(*factors(where[2 * show])[:, None]),
+        style,
+        color=black,
+        lw=2,
+        label=name,
+    )
+ax.errorbar(
+    [1.5, 3],
+    seen[2 * show],
+    0.3,
+    fmt="o",
+    color=gold,
+    ms=8,
+    capsize=5,
+    zorder=5,
+    label="photographs",
+)
+ax.set(
+    xlabel="time (s)",
+    ylabel="angle (rad)",
+    title="What may have been: slow pendulums (red) and fast ones (blue)",
+)
 ax.legend(frameon=False)
-lesson.figure(fig, "_photographs")
+lesson.save(fig, "photographs")
 lesson.end()
 
 # %% [markdown]

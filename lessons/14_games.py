@@ -1,12 +1,12 @@
 # %% [markdown]
-# # 10. Games: two players who want opposite things
+# # 14. Games: two players who want opposite things
 #
 # **At the end you can** find the best play in a game written as a table, say why it has to be random, and tell which
 # ways of learning by gradients reach the point where both players are content, which circle it, and which run away.
 #
-# **It stands on** gradients (lesson 3), networks (lesson 4), and on lesson 1: an old acquaintance returns.
+# **It stands on** gradients (lesson 4), networks (lesson 5), and on lesson 1: an old acquaintance returns.
 #
-# So far one loss went down, and we called that learning. In lesson 11 two networks learn against each other: one makes
+# So far one loss went down, and we called that learning. In lesson 15 two networks learn against each other: one makes
 # examples up, the other tells them from real ones. What helps one hurts the other, and a falling loss no longer means
 # that anybody gets better. So we first look at the smallest games of this kind.
 
@@ -15,11 +15,11 @@ from importlib.util import find_spec
 
 import matplotlib.pyplot as plt
 import numpy as np
-from lesson import Lesson
 
+from lesson import Lesson
 from minigen import games, ops
 
-lesson = Lesson("10_games")
+lesson = Lesson("14_games")
 rng = lesson.rng
 black, blue, red, gold, grey = "#000", "#1f5fa8", "#b3261e", "#d9822b", "#777"
 
@@ -40,7 +40,10 @@ black, blue, red, gold, grey = "#000", "#1f5fa8", "#b3261e", "#d9822b", "#777"
 penalty = np.array([[0.5830, 0.9497], [0.9291, 0.6992]])
 maximin, minimax = penalty.min(axis=1).max(), penalty.max(axis=0).min()
 found = f"the kicker is sure of {maximin:.3f} goals a kick, the keeper of at most {minimax:.3f}"
-lesson.claim(f"one side for good: {found}, a gap of {minimax - maximin:.3f} (above 0.1)", minimax - maximin > 0.1)
+lesson.verdict(
+    f"one side for good: {found}, a gap of {minimax - maximin:.3f} (above 0.1)",
+    minimax - maximin > 0.1,
+)
 
 # %% [markdown]
 # ## Mixing closes the gap
@@ -56,13 +59,22 @@ lesson.claim(f"one side for good: {found}, a gap of {minimax - maximin:.3f} (abo
 # %%
 grid = np.linspace(0, 1, 10_001)
 mixtures = np.stack([grid, 1 - grid])  # (2, 10001)
-kicker_worst, keeper_worst = (mixtures.T @ penalty).min(axis=1), (penalty @ mixtures).max(axis=0)
+kicker_worst, keeper_worst = (
+    (mixtures.T @ penalty).min(axis=1),
+    (penalty @ mixtures).max(axis=0),
+)
 maximin, minimax = kicker_worst.max(), keeper_worst.min()
 p, q = grid[kicker_worst.argmax()], grid[keeper_worst.argmin()]
 (a, b), (c, d) = penalty
-gap, off = minimax - maximin, max(abs(p - (d - c) / (a - b - c + d)), abs(q - (d - b) / (a - b - c + d)))  # see below
+gap, off = (
+    minimax - maximin,
+    max(abs(p - (d - c) / (a - b - c + d)), abs(q - (d - b) / (a - b - c + d))),
+)  # see below
 found = f"mixed, with p = {p:.4f} and q = {q:.4f}, maximin {maximin:.4f} and minimax {minimax:.4f} are {gap:.0e} apart"
-lesson.claim(f"{found}, p and q {off:.0e} from the formula (limits 1e-4)", -1e-12 < gap < 1e-4 and off < 1e-4)
+lesson.verdict(
+    f"{found}, p and q {off:.0e} from the formula (limits 1e-4)",
+    -1e-12 < gap < 1e-4 and off < 1e-4,
+)
 
 # %% [markdown]
 # That they are equal for every table is von Neumann's **minimax theorem** (1928). The common number is the **value** of
@@ -82,7 +94,10 @@ lesson.claim(f"{found}, p and q {off:.0e} from the formula (limits 1e-4)", -1e-1
 # %%
 def fictitious_play(A, rounds):
     """The two bounds of the value after each round, (rounds,) both."""
-    received, paid = np.zeros(A.shape[0]), np.zeros(A.shape[1])  # what each choice would have, against all so far
+    received, paid = (
+        np.zeros(A.shape[0]),
+        np.zeros(A.shape[1]),
+    )  # what each choice would have, against all so far
     lower, upper = np.zeros((2, rounds))
     for t in range(rounds):
         i, j = received.argmax(), paid.argmin()
@@ -92,32 +107,69 @@ def fictitious_play(A, rounds):
 
 
 rounds = 3000 if lesson.quick else 20_000
-rock_counts_double = np.array([[0.0, -1, 2], [1, 0, -1], [-1, 1, 0]])  # rock, paper, scissors
-tables = {"penalty": penalty, "rock counts double": rock_counts_double, "random 10 x 10": rng.normal(size=(10, 10))}
+rock_counts_double = np.array(
+    [[0.0, -1, 2], [1, 0, -1], [-1, 1, 0]]
+)  # rock, paper, scissors
+tables = {
+    "penalty": penalty,
+    "rock counts double": rock_counts_double,
+    "random 10 x 10": rng.normal(size=(10, 10)),
+}
 fig, axes = plt.subplots(1, 2, figsize=(12, 4.6), layout="constrained")
 for (name, A), colour in zip(tables.items(), (blue, gold, red)):
     lower, upper = fictitious_play(A, rounds)
-    low, high, limit = lower.max(), upper.min(), 0.01 * np.ptp(A)  # the best bounds of all rounds; ptp: largest - least
+    low, high, limit = (
+        lower.max(),
+        upper.min(),
+        0.01 * np.ptp(A),
+    )  # the best bounds of all rounds; ptp: largest - least
     best, library = games.equilibrium(A), games.fictitious_play(A, rounds)
     off = np.hypot(library.lower - low, library.upper - high)
     meets = low < best.upper + 1e-9 and best.lower < high + 1e-9
     found = f"the value is between {low:.4f} and {high:.4f}, {high - low:.4f} apart (limit {limit:.4f}); the library's"
     found += f" fictitious play is {off:.0e} off (limit 1e-10), its equilibrium has {best.value:.4f}"
-    lesson.claim(f"{name}: {found}", high - low < limit and off < 1e-10 and meets)
-    axes[1].loglog(np.arange(1, rounds + 1), (upper - lower) / np.ptp(A), color=colour, label=name)
+    lesson.verdict(f"{name}: {found}", high - low < limit and off < 1e-10 and meets)
+    axes[1].loglog(
+        np.arange(1, rounds + 1), (upper - lower) / np.ptp(A), color=colour, label=name
+    )
 many = [rng.normal(size=rng.integers(2, 9, size=2)) for _ in range(30)]
-gap, limit = max(games.equilibrium(A).gap / np.ptp(A) for A in many), 1e-6 if find_spec("scipy") else 0.05
+gap, limit = (
+    max(games.equilibrium(A).gap / np.ptp(A) for A in many),
+    1e-6 if find_spec("scipy") else 0.05,
+)
 found = f"in 30 random games minimax and maximin of games.equilibrium are {gap:.0e} of the range of A apart"
-lesson.claim(f"{found} (limit {limit:g}; 1e-6 with SciPy, 0.05 without)", gap < limit)
-axes[1].loglog([10, rounds], [0.3, 0.3 * (10 / rounds) ** 0.5], "--", color=grey, label="falling as 1/√rounds")
-axes[1].set(xlabel="round", ylabel="gap between the bounds / range of A", title="Fictitious play closes the gap")
+lesson.verdict(f"{found} (limit {limit:g}; 1e-6 with SciPy, 0.05 without)", gap < limit)
+axes[1].loglog(
+    [10, rounds],
+    [0.3, 0.3 * (10 / rounds) ** 0.5],
+    "--",
+    color=grey,
+    label="falling as 1/√rounds",
+)
+axes[1].set(
+    xlabel="round",
+    ylabel="gap between the bounds / range of A",
+    title="Fictitious play closes the gap",
+)
 axes[1].legend(frameon=False)
 axes[0].plot(grid, kicker_worst, color=blue, lw=3, label="the kicker's worst case at p")
 axes[0].plot(grid, keeper_worst, color=red, lw=3, label="the keeper's worst case at q")
-axes[0].plot([p, q], [maximin, minimax], "o", color=black, ms=7, zorder=5, label="the best p and the best q")
-axes[0].set(xlabel="p or q, probability of the first side", ylabel="goals a kick", title="Mixed: maximin = minimax")
+axes[0].plot(
+    [p, q],
+    [maximin, minimax],
+    "o",
+    color=black,
+    ms=7,
+    zorder=5,
+    label="the best p and the best q",
+)
+axes[0].set(
+    xlabel="p or q, probability of the first side",
+    ylabel="goals a kick",
+    title="Mixed: maximin = minimax",
+)
 axes[0].legend(frameon=False, loc="lower left")
-lesson.figure(fig)
+lesson.save(fig)
 
 # %% [markdown]
 # `games.equilibrium` states the search for the best mixture as a **linear program** (the largest $v$ with $pA \ge v$ in
@@ -153,12 +205,20 @@ eta, gamma, steps = 0.2, 0.5, 300
 rules = {  # the step, and the square of the distance's factor
     "simultaneous": (lambda x, y: (x - eta * y, y + eta * x), 1 + eta**2),
     "alternating": (lambda x, y: (x - eta * y, y + eta * (x - eta * y)), None),
-    "extragradient": (lambda x, y: (x - eta * (y + eta * x), y + eta * (x - eta * y)), (1 - eta**2) ** 2 + eta**2),
-    "consensus": (lambda x, y: (x - eta * (y + gamma * x), y + eta * (x - gamma * y)), (1 - eta * gamma) ** 2 + eta**2),
+    "extragradient": (
+        lambda x, y: (x - eta * (y + eta * x), y + eta * (x - eta * y)),
+        (1 - eta**2) ** 2 + eta**2,
+    ),
+    "consensus": (
+        lambda x, y: (x - eta * (y + gamma * x), y + eta * (x - gamma * y)),
+        (1 - eta * gamma) ** 2 + eta**2,
+    ),
 }
 colours = dict(zip(rules, (red, gold, blue, grey)))
 start = rng.uniform(0.5, 1.5, size=2)
-fig, axes = plt.subplots(1, 2, figsize=(12, 5.4), layout="constrained", width_ratios=(1, 1.2))
+fig, axes = plt.subplots(
+    1, 2, figsize=(12, 5.4), layout="constrained", width_ratios=(1, 1.2)
+)
 for name, (rule, squared) in rules.items():
     path = [start]
     for _ in range(steps):
@@ -167,25 +227,49 @@ for name, (rule, squared) in rules.items():
     distance = np.hypot(x, y)
     if name == "alternating":
         Q, widest = x**2 + y**2 - eta * x * y, distance.max()
-        off, mean, bound = np.abs(Q / Q[0] - 1).max(), np.hypot(x[1:].mean(), y[1:].mean()), 4 * widest / eta / steps
+        off, mean, bound = (
+            np.abs(Q / Q[0] - 1).max(),
+            np.hypot(x[1:].mean(), y[1:].mean()),
+            4 * widest / eta / steps,
+        )
         found = f"x^2 + y^2 - eta x y stays, {off:.0e} off, and distances are {distance.min():.2f} to {widest:.2f}"
     else:
         off = np.abs(distance[1:] / distance[:-1] - squared**0.5).max()
         found = f"every step changes the distance by the factor {squared**0.5:.4f}, {off:.0e} off"
     extra = {"strength": gamma} if name == "consensus" else {}
-    library = np.hstack(getattr(games, name)(lambda x, y: (x * y).sum(), *start, lr=eta, steps=steps, **extra))
+    library = np.hstack(
+        getattr(games, name)(
+            lambda x, y: (x * y).sum(), *start, lr=eta, steps=steps, **extra
+        )
+    )
     gap = np.abs(library - path).max() / distance.max()
-    lesson.claim(f"{name}: {found}; games.{name} is {gap:.0e} off (limits 1e-12)", max(off, gap) < 1e-12)
+    lesson.verdict(
+        f"{name}: {found}; games.{name} is {gap:.0e} off (limits 1e-12)",
+        max(off, gap) < 1e-12,
+    )
     axes[0].plot(x[:120], y[:120], "o-", ms=3, lw=1, color=colours[name])
     axes[1].semilogy(distance, color=colours[name], lw=2, label=name)
-lesson.claim(f"alternating play's mean is {mean:.3f} from the equilibrium (bound {bound:.3f})", mean < bound)
+lesson.verdict(
+    f"alternating play's mean is {mean:.3f} from the equilibrium (bound {bound:.3f})",
+    mean < bound,
+)
 axes[0].plot(*start, "o", color=black, ms=8, zorder=5)
 axes[0].plot(0, 0, "+", color=black, ms=14, mew=2, zorder=5)
 axes[0].set(xlabel="x, which makes xy small", ylabel="y, which makes xy large")
-axes[0].set(aspect="equal", xlim=(-2.5, 2.5), ylim=(-2.5, 2.5), title=f"120 steps from the dot, η = {eta}")
-axes[1].set(xlabel="step", ylabel="distance from the equilibrium", ylim=(1e-4, 1e3), title="Two of them arrive")
+axes[0].set(
+    aspect="equal",
+    xlim=(-2.5, 2.5),
+    ylim=(-2.5, 2.5),
+    title=f"120 steps from the dot, η = {eta}",
+)
+axes[1].set(
+    xlabel="step",
+    ylabel="distance from the equilibrium",
+    ylim=(1e-4, 1e3),
+    title="Two of them arrive",
+)
 axes[1].legend(frameon=False, loc="upper left")
-lesson.figure(fig, "_spirals")
+lesson.save(fig, "spirals")
 
 # %% [markdown]
 # The middle of the ellipse is the equilibrium. As $y$ moves by $\eta x$ in each step, the sum of all $x$ is just the
@@ -197,43 +281,64 @@ lesson.figure(fig, "_spirals")
 # The library's players take any function of tensors. So let us meet the smallest **generative adversarial network**
 # (Mescheder et al., 2018). All data lie at 0. The generator makes a single point, $x$. The critic, with a single weight
 # $y$, gives a point $s$ the probability $\sigma(ys)$ of being real, where $\sigma(a) = 1/(1 + e^{-a})$. It wants little
-# surprise (lesson 7) at the truth, that 0 is real and $x$ is not: a large
+# surprise (lesson 10) at the truth, that 0 is real and $x$ is not: a large
 # $f(x, y) = \log \sigma(0) + \log(1 - \sigma(xy))$; the generator wants it to fail. In equilibrium the point lies on
 # the data and the critic can only guess: $f = 2 \log \tfrac12 = -\log 4$.
 
 # %%
-tiny_gan = lambda x, y: np.log(0.5) - ops.softplus(x * y).sum()  # as log(1 - sigma(a)) = -softplus(a)
-fig, axes = plt.subplots(1, 2, figsize=(12, 5.4), layout="constrained", width_ratios=(1, 1.2))
+tiny_gan = lambda x, y: (
+    np.log(0.5) - ops.softplus(x * y).sum()
+)  # as log(1 - sigma(a)) = -softplus(a)
+fig, axes = plt.subplots(
+    1, 2, figsize=(12, 5.4), layout="constrained", width_ratios=(1, 1.2)
+)
 ends = []
 for name in ("simultaneous", "alternating", "extragradient"):
-    x, y = (side[:, 0] for side in getattr(games, name)(tiny_gan, *start, lr=0.5, steps=400))
-    distance, gradient = np.hypot(x, y), np.hypot(x, y) / (1 + np.exp(-x * y))  # the slopes of f: -sigma(xy) (y, x)
+    x, y = (
+        side[:, 0] for side in getattr(games, name)(tiny_gan, *start, lr=0.5, steps=400)
+    )
+    distance, gradient = (
+        np.hypot(x, y),
+        np.hypot(x, y) / (1 + np.exp(-x * y)),
+    )  # the slopes of f: -sigma(xy) (y, x)
     value = np.log(0.5) - np.logaddexp(0, x * y)
-    ends.append((distance[-1] / distance[0], gradient[-1] / gradient[0], abs(value[-1] + np.log(4))))
+    ends.append(
+        (
+            distance[-1] / distance[0],
+            gradient[-1] / gradient[0],
+            abs(value[-1] + np.log(4)),
+        )
+    )
     axes[0].plot(x[:60], y[:60], "o-", ms=3, lw=1, color=colours[name], label=name)
     axes[1].plot(value[:120], lw=2, color=colours[name])
 (far, pull, _), (around, *_), (near, _, off) = ends
 found = f"extragradient ends at {near:.0e} of the first distance (limit 1e-3), with the value {off:.0e} from -log 4"
-lesson.claim(f"{found} (limit 1e-5)", near < 1e-3 and off < 1e-5)
+lesson.verdict(f"{found} (limit 1e-5)", near < 1e-3 and off < 1e-5)
 found = f"simultaneous play ends at {far:.1f} of the first distance (above 1.5), with {pull:.4f} of the first gradient"
 found += f" (limit 0.02), alternating play at {around:.2f} of that distance (0.5 to 2)"
-lesson.claim(found, far > 1.5 and pull < 0.02 and 0.5 < around < 2)
+lesson.verdict(found, far > 1.5 and pull < 0.02 and 0.5 < around < 2)
 axes[0].plot(*start, "o", color=black, ms=8, zorder=5)
 axes[0].plot(0, 0, "+", color=black, ms=14, mew=2, zorder=5)
-axes[0].set(xlabel="the generator's point x", ylabel="the critic's weight y", aspect="equal")
+axes[0].set(
+    xlabel="the generator's point x", ylabel="the critic's weight y", aspect="equal"
+)
 axes[0].set_title("60 steps from the dot; all data are at x = 0")
 axes[0].legend(frameon=False, loc="upper right")
 axes[1].axhline(-np.log(4), color=black, lw=0.8, ls=":")
-axes[1].set(xlabel="step", ylabel="f, what the critic gains", title="f is the generator's loss (dotted: -log 4)")
-lesson.figure(fig, "_gan")
+axes[1].set(
+    xlabel="step",
+    ylabel="f, what the critic gains",
+    title="f is the generator's loss (dotted: -log 4)",
+)
+lesson.save(fig, "gan")
 lesson.end()
 
 # %% [markdown]
-# ## What to take along to lesson 11, where $x$ and $y$ are thousands of weights
+# ## What to take along to lesson 15, where $x$ and $y$ are thousands of weights
 #
 # * A falling loss may mean that the other has become worse. Judge a GAN by its samples.
 # * Calm is not success either: the red loss stops moving far from the data, where the critic is so sure ($\sigma(xy)$
-#   near 0) that both gradients are gone. Lesson 11 gives the generator another loss for that.
+#   near 0) that both gradients are gone. Lesson 15 gives the generator another loss for that.
 # * What helps: taking turns, an average of the weights, and damping, as in exercise 1.
 #
 # ## Exercises

@@ -1,11 +1,11 @@
 # %% [markdown]
-# # 22. Compile: decide once, do it ten thousand times
+# # 8. Compile: decide once, do it ten thousand times
 #
 # **At the end you can** turn a training step into a flat list of NumPy calls, replay the list with the same result to
 # the last bit, fit its arrays into a fraction of their memory, and name two traps that a compiler of this kind must
 # catch, or it falsifies your training without a word.
 #
-# **It stands on** the network, its gradients and Adam of lesson 4, and the end of lesson 5: in a small network much of
+# **It stands on** the network, its gradients and Adam of lesson 5, and the end of lesson 7: in a small network much of
 # a step's time goes into deciding what to do next. And it is the same decision every time.
 #
 # The task is small on purpose: from the time $t$, tell the angle $\theta(t)$ of one pendulum. All that a step changes
@@ -16,13 +16,13 @@ from timeit import timeit
 
 import matplotlib.pyplot as plt
 import numpy as np
-from lesson import Lesson
 
 import minigen
+from lesson import Lesson
 from minigen import datasets, nn, ops, optim
 from minigen.compile import CompileError
 
-lesson = Lesson("22_compile")
+lesson = Lesson("08_compile")
 
 
 def step(x, y, count, *arrays):
@@ -35,7 +35,11 @@ def step(x, y, count, *arrays):
     g3 = error * (2 / y.size)
     g2 = (g3 @ W3.T) * (1 - h2 * h2)
     g1 = (g2 @ W2.T) * (1 - h1 * h1)
-    grads = [a for h, g in ((x, g1), (h1, g2), (h2, g3)) for a in (h.T @ g, np.add.reduce(g, axis=0))]
+    grads = [
+        a
+        for h, g in ((x, g1), (h1, g2), (h2, g3))
+        for a in (h.T @ g, np.add.reduce(g, axis=0))
+    ]
     count += 1
     rate, scale = 0.01 / (1 - 0.9**count), 1 / (1 - 0.999**count)
     for weight, m, s, g in zip(weights, arrays[6:12], arrays[12:], grads):
@@ -47,14 +51,22 @@ def step(x, y, count, *arrays):
 
 def start(width):
     """What a step changes: the count, weights and biases, and Adam's memories."""
-    rng, shapes = np.random.default_rng(lesson.seed), ((1, width), (width,), (width, width), (width,), (width, 1), (1,))
+    rng, shapes = (
+        np.random.default_rng(lesson.seed),
+        ((1, width), (width,), (width, width), (width,), (width, 1), (1,)),
+    )
     w = [rng.normal(0, shape[0] ** -0.5, shape).astype(np.float32) for shape in shapes]
     return [np.zeros((), np.float32), *w, *(0 * a for a in w), *(0 * a for a in w)]
 
 
 swing = datasets.pendulum_trajectories(1, lesson.rng, view=100)
-times, angles = (swing.t[:, None] - 2.5).astype(np.float32), swing.clean.T.astype(np.float32)  # s, from the middle; rad
-batches = [(times[rows], angles[rows]) for rows in lesson.rng.integers(100, size=(300, 64))]
+times, angles = (
+    (swing.t[:, None] - 2.5).astype(np.float32),
+    swing.clean.T.astype(np.float32),
+)  # s, from the middle; rad
+batches = [
+    (times[rows], angles[rows]) for rows in lesson.rng.integers(100, size=(300, 64))
+]
 
 # %% [markdown]
 # ## The recorder
@@ -69,9 +81,13 @@ batches = [(times[rows], angles[rows]) for rows in lesson.rng.integers(100, size
 class Seen(np.ndarray):
     def __array_ufunc__(self, ufunc, method, *args, out=(None,), axis=0):
         function, args = ufunc, [*map(plain, args)]
-        if method == "reduce":  # np.add.reduce sums along `axis`; what comes before the result is: a, axis, dtype
+        if (
+            method == "reduce"
+        ):  # np.add.reduce sums along `axis`; what comes before the result is: a, axis, dtype
             function, args = ufunc.reduce, [*args, axis, None]
-        result = np.asarray(function(*args, plain(out[0])))  # for a += b, `out` is a: work in place
+        result = np.asarray(
+            function(*args, plain(out[0]))
+        )  # for a += b, `out` is a: work in place
         recorded.append((function, (*args, result)))
         return result.view(type(self))
 
@@ -88,8 +104,16 @@ def record(step, *arrays):
 
 
 calls, loss = record(step, *batches[0], *start(32))
-for function, (*args, out) in calls[:12] + calls[-4:]:  # forward, and Adam's end; the shape of a number is ()
-    print(f"{function.__name__:9}", *map(np.shape, args), "->", out.shape, "new" if out.base is None else "in place")
+for function, (*args, out) in (
+    calls[:12] + calls[-4:]
+):  # forward, and Adam's end; the shape of a number is ()
+    print(
+        f"{function.__name__:9}",
+        *map(np.shape, args),
+        "->",
+        out.shape,
+        "new" if out.base is None else "in place",
+    )
 print(f"{len(calls)} calls in all")
 
 # %% [markdown]
@@ -108,9 +132,15 @@ print(f"{len(calls)} calls in all")
 # %%
 def share(calls, result):
     """The same calls and result over shared memory; and [first call, last call, bytes, first byte] of each array."""
-    lives, blocks, total = {}, [], 0  # lives: by the id of the array; a block: [bytes, first byte, last call]
+    lives, blocks, total = (
+        {},
+        [],
+        0,
+    )  # lives: by the id of the array; a block: [bytes, first byte, last call]
     for i, (_, args) in enumerate(calls):
-        if args[-1].base is None:  # new: an array with a base lies in the memory of another
+        if (
+            args[-1].base is None
+        ):  # new: an array with a base lies in the memory of another
             lives[id(args[-1])] = [i, i, args[-1].nbytes, None]
         for a in args:
             if id(owner(a)) in lives:
@@ -119,17 +149,27 @@ def share(calls, result):
     for life in lives.values():
         free = [block for block in blocks if block[2] < life[0] and block[0] >= life[2]]
         if not free:
-            free = [[-(-life[2] // 64) * 64, total, 0]]  # rounded up to whole lines of the cache, 64 bytes each
+            free = [
+                [-(-life[2] // 64) * 64, total, 0]
+            ]  # rounded up to whole lines of the cache, 64 bytes each
             blocks, total = blocks + free, total + free[0][0]
         block = min(free)
         life[3], block[2] = block[1], life[1]
     memory = np.empty(total, np.uint8)
-    moved = lambda a: np.ndarray(a.shape, a.dtype, memory, lives[id(owner(a))][3], a.strides)
+    moved = lambda a: np.ndarray(
+        a.shape, a.dtype, memory, lives[id(owner(a))][3], a.strides
+    )
     move = lambda a: moved(a) if id(owner(a)) in lives else a
-    return [(function, tuple(map(move, args))) for function, args in calls], move(result), list(lives.values())
+    return (
+        [(function, tuple(map(move, args))) for function, args in calls],
+        move(result),
+        list(lives.values()),
+    )
 
 
-owner = lambda a: owner(a.base) if isinstance(getattr(a, "base", None), np.ndarray) else a  # of a view such as W.T: W
+owner = lambda a: (
+    owner(a.base) if isinstance(getattr(a, "base", None), np.ndarray) else a
+)  # of a view such as W.T: W
 
 
 def compiled(step, x, y, *state):
@@ -149,23 +189,48 @@ def compiled(step, x, y, *state):
 
 ours, theirs = start(32), start(32)
 fast, _ = compiled(step, *batches[0], *theirs), step(*batches[0], *ours)
-same = all([step(*b, *ours) == fast(*b) for b in batches[1:]]) and all(map(np.array_equal, ours, theirs))
-lesson.claim("299 replayed steps: losses, weights and Adam's memories equal the plain step's, bit for bit", same)
+same = all([step(*b, *ours) == fast(*b) for b in batches[1:]]) and all(
+    map(np.array_equal, ours, theirs)
+)
+lesson.verdict(
+    "299 replayed steps: losses, weights and Adam's memories equal the plain step's, bit for bit",
+    same,
+)
 lives = share(calls, loss)[2]
 sizes, ends = [life[2] for life in lives], [life[3] + life[2] for life in lives]
 whole, fits = sum(sizes), max(ends)
-lesson.claim(f"{whole:,} bytes of results fit into {fits:,}, {fits / whole:.0%} (limit 40 %)", fits < 0.4 * whole)
+lesson.verdict(
+    f"{whole:,} bytes of results fit into {fits:,}, {fits / whole:.0%} (limit 40 %)",
+    fits < 0.4 * whole,
+)
 fig, axes = plt.subplots(1, 2, figsize=(12, 4.4), sharey=True, layout="constrained")
-parts = ("forward", 0, "#1f5fa8", 150), ("backward", 12, "#d9822b", 138), ("Adam", 27, "#2a9d8f", 126)
-for ax, tops, title in zip(axes, (np.cumsum(sizes), ends), ("A place for every result", "Places used again")):
+parts = (
+    ("forward", 0, "#1f5fa8", 150),
+    ("backward", 12, "#d9822b", 138),
+    ("Adam", 27, "#2a9d8f", 126),
+)
+for ax, tops, title in zip(
+    axes, (np.cumsum(sizes), ends), ("A place for every result", "Places used again")
+):
     for (first, last, size, _), top in zip(lives, tops):
         colour = [colour for _, begin, colour, _ in parts if begin <= first][-1]
         if size > 1000:
-            ax.broken_barh([(first, last - first + 1)], ((top - size) / 1e3, size / 1e3), fc=colour, ec="w")
-    ax.set(xlabel="call", ylabel="place (kB)", xlim=(0, 112), ylim=(0, 175), title=f"{title}: {max(tops) / 1e3:.0f} kB")
+            ax.broken_barh(
+                [(first, last - first + 1)],
+                ((top - size) / 1e3, size / 1e3),
+                fc=colour,
+                ec="w",
+            )
+    ax.set(
+        xlabel="call",
+        ylabel="place (kB)",
+        xlim=(0, 112),
+        ylim=(0, 175),
+        title=f"{title}: {max(tops) / 1e3:.0f} kB",
+    )
 for part, _, colour, height in parts:
     axes[0].text(2, height, part, color=colour, size=13)
-lesson.figure(fig)
+lesson.save(fig)
 
 # %% [markdown]
 # Each box is an array (those below 1 kB are left out), from its first call to its last. The long blue ones are what
@@ -175,10 +240,21 @@ lesson.figure(fig)
 # however small: that fee shows alone when we replay the step at width 1, on one row.
 
 # %%
-race = lambda *ways: 1e5 * np.median([[timeit(way, number=10) for way in ways] for _ in range(30)], axis=0)  # µs
+race = lambda *ways: (
+    1e5
+    * np.median([[timeit(way, number=10) for way in ways] for _ in range(30)], axis=0)
+)  # µs
 tiny = compiled(step, times[:1], angles[:1], *start(1))
-ways = (lambda: step(*batches[0], *ours)), (lambda: fast(*batches[0])), (lambda: tiny(times[:1], angles[:1]))
-print("plain {:.0f} µs, replayed {:.0f}, of which the calls' fee is {:.0f}".format(*race(*ways)))
+ways = (
+    (lambda: step(*batches[0], *ours)),
+    (lambda: fast(*batches[0])),
+    (lambda: tiny(times[:1], angles[:1])),
+)
+print(
+    "plain {:.0f} µs, replayed {:.0f}, of which the calls' fee is {:.0f}".format(
+        *race(*ways)
+    )
+)
 
 # %% [markdown]
 # So little is won? Our step was lean, and most of its time is the fee. Such a compiler pays where much Python stands
@@ -186,7 +262,7 @@ print("plain {:.0f} µs, replayed {:.0f}, of which the calls' fee is {:.0f}".for
 #
 # ## The library has the same
 #
-# And so it is in minigen: it keeps a tape (lesson 3), one fused kernel (lesson 5) does the work of several ufuncs, and
+# And so it is in minigen: it keeps a tape (lesson 4), one fused kernel (lesson 7) does the work of several ufuncs, and
 # Adam's whole update is one call. `minigen.compile` is our recorder, its gate not at NumPy's ufuncs but at minigen's
 # operations: these, the optimisers and the random draws all pass one point of the tape. `program()` shows the list.
 
@@ -220,11 +296,17 @@ def outcome(loss_of):
 
 
 squared = lambda p, y, rng: ops.mse(p, y)
-lesson.claim("50 compiled steps of minigen equal 50 plain ones, bit for bit", outcome(squared) == "equal")
+lesson.verdict(
+    "50 compiled steps of minigen equal 50 plain ones, bit for bit",
+    outcome(squared) == "equal",
+)
 learn, fast = train(squared)[0], train(squared, minigen.compile)[0]
 slow, quick = race(lambda: learn(*batches[0]), lambda: fast(*batches[0]))
 gain = slow / quick
-lesson.claim(f"compiled steps are {gain:.2f} times as fast, {quick:.0f} µs for {slow:.0f} (more than 1.3)", gain > 1.3)
+lesson.verdict(
+    f"compiled steps are {gain:.2f} times as fast, {quick:.0f} µs for {slow:.0f} (more than 1.3)",
+    gain > 1.3,
+)
 print(fast.program())
 
 # %% [markdown]
@@ -237,11 +319,19 @@ print(fast.program())
 # %%
 one = np.ones(1)
 answer = compiled(lambda a, _: 2 * a if a > 0 else -a, one, one)(-one, one)[0]
-lesson.claim(f"`2a if a > 0 else -a` by hand, recorded at 1, gives {answer} at -1 (it should be 1)", answer == -2)
-asking = lambda p, y, rng: ops.mse(p, y) * (1.0 if ops.mse(p, y) < 0.5 else 0.1)  # large losses count less
+lesson.verdict(
+    f"`2a if a > 0 else -a` by hand, recorded at 1, gives {answer} at -1 (it should be 1)",
+    answer == -2,
+)
+asking = lambda p, y, rng: (
+    ops.mse(p, y) * (1.0 if ops.mse(p, y) < 0.5 else 0.1)
+)  # large losses count less
 choosing = lambda p, y, rng: ops.mse(p, y) * ops.where(ops.mse(p, y) < 0.5, 1.0, 0.1)
 caught = outcome(asking) == "refused" and outcome(choosing) == "equal"
-lesson.claim("minigen refuses a branch; with ops.where compiled and plain are equal bit for bit", caught)
+lesson.verdict(
+    "minigen refuses a branch; with ops.where compiled and plain are equal bit for bit",
+    caught,
+)
 
 # %% [markdown]
 # ## Trap 2: noise that is drawn once
@@ -252,25 +342,47 @@ lesson.claim("minigen refuses a branch; with ops.where compiled and plain are eq
 
 # %%
 spread = (0.1 * swing.t[:, None]).astype(np.float32)
-shaky = lambda x, y, *state: step(x, y + spread * lesson.rng.standard_normal(y.shape, np.float32), *state)
+shaky = lambda x, y, *state: step(
+    x, y + spread * lesson.rng.standard_normal(y.shape, np.float32), *state
+)
 alive, frozen = start(32), start(32)
 fast = compiled(shaky, times, angles, *frozen)
-losses = np.array([(shaky(times, angles, *alive), fast(times, angles)) for _ in range(6000)])
-curves = [np.tanh(np.tanh(times @ w[1] + w[2]) @ w[3] + w[4]) @ w[5] + w[6] for w in (alive, frozen)]
-(a, b), (c, d) = losses[-500:].mean(axis=0) / np.mean(spread**2), [np.std(curve - angles) for curve in curves]
-found = f"loss {b:.2f} of the noise's variance (live {a:.2f}), {d:.2f} rad off the truth"
-lesson.claim(f"frozen noise: {found} (live {c:.2f}, at least 1.3 times less)", b < a and d > 1.3 * c)
+losses = np.array(
+    [(shaky(times, angles, *alive), fast(times, angles)) for _ in range(6000)]
+)
+curves = [
+    np.tanh(np.tanh(times @ w[1] + w[2]) @ w[3] + w[4]) @ w[5] + w[6]
+    for w in (alive, frozen)
+]
+(a, b), (c, d) = (
+    losses[-500:].mean(axis=0) / np.mean(spread**2),
+    [np.std(curve - angles) for curve in curves],
+)
+found = (
+    f"loss {b:.2f} of the noise's variance (live {a:.2f}), {d:.2f} rad off the truth"
+)
+lesson.verdict(
+    f"frozen noise: {found} (live {c:.2f}, at least 1.3 times less)",
+    b < a and d > 1.3 * c,
+)
 fig, ax = plt.subplots(figsize=(8.5, 4.6), layout="constrained")
 ax.plot(swing.t, angles, "k--", label="truth")
 ax.plot(swing.t, curves[0], "#1f5fa8", lw=2, label=f"live noise, loss {a:.2f}")
 ax.plot(swing.t, curves[1], "#b3261e", lw=2, label=f"frozen noise, loss {b:.2f}")
-ax.set(xlabel="time (s)", ylabel="angle (rad)", title="Learnt from noise (losses in units of its variance)")
+ax.set(
+    xlabel="time (s)",
+    ylabel="angle (rad)",
+    title="Learnt from noise (losses in units of its variance)",
+)
 fig.legend(frameon=False, ncol=3, loc="outside lower center")
-lesson.figure(fig, "_noise")
+lesson.save(fig, "noise")
 outside = lambda p, y, rng: ops.mse(p, y + rng.standard_normal(y.shape, np.float32))
 inside = lambda p, y, rng: ops.mse(p, y + ops.normal(rng, y.shape))
 caught = outcome(outside) == "refused" and outcome(inside) == "equal"
-lesson.claim("minigen refuses NumPy's noise; with ops.normal compiled and plain are equal bit for bit", caught)
+lesson.verdict(
+    "minigen refuses NumPy's noise; with ops.normal compiled and plain are equal bit for bit",
+    caught,
+)
 lesson.end()
 
 # %% [markdown]
@@ -287,7 +399,7 @@ lesson.end()
 #
 # 1. `Guarded(Seen)`: raises TypeError for `if a:`, `float(a)` and `a.item()`; records our step as `Seen` does.
 # 2. `at_least(lives)`: the most bytes alive in any one call. No plan needs fewer; `share` takes at most 1.1 times that.
-# 3. Langevin's walk (lesson 17), x - h sin x + sqrt(2h) a, of 256 chains, with `ops.normal`: 1000 compiled steps leave
+# 3. Langevin's walk (lesson 25), x - h sin x + sqrt(2h) a, of 256 chains, with `ops.normal`: 1000 compiled steps leave
 #    the bits of 1000 plain ones. With `rng.standard_normal`, CompileError comes in the second call.
 #
 # ## Sources

@@ -1,26 +1,26 @@
 # %% [markdown]
-# # 11. The GAN: a forger and a detective
+# # 15. The GAN: a forger and a detective
 #
 # **At the end you can** train a network that tells two distributions apart and read their ratio off it, write the three
 # losses by which a generator learns from that, say what each makes smaller and when it falls silent, and let both
 # networks play against each other: a generative adversarial network, a GAN.
 #
-# **It stands on** networks and Adam (lesson 4), the divergences of lesson 7, and the games of lesson 10.
+# **It stands on** networks and Adam (lesson 5), the divergences of lesson 10, and the games of lesson 14.
 #
-# Lesson 7 fitted distributions by likelihood, which takes a formula for the density. A network that turns random
+# Lesson 10 fitted distributions by likelihood, which takes a formula for the density. A network that turns random
 # numbers into examples has none. The way around (Goodfellow et al., 2014): a second network, the **discriminator**,
 # learns to tell the examples made by the first, the **generator**, from real ones, and so tells it what to change.
 
 # %%
 import matplotlib.pyplot as plt
 import numpy as np
-from lesson import Lesson
 
 import minigen
+from lesson import Lesson
 from minigen import divergences, grad, models, nn, no_grad, ops, optim, tensor, training
 from minigen.physics import pendulum
 
-lesson = Lesson("11_gan")
+lesson = Lesson("15_discriminator")
 rng, blue, red, gold = lesson.rng, "#1f5fa8", "#b3261e", "#d9822b"
 
 # %% [markdown]
@@ -30,10 +30,16 @@ rng, blue, red, gold = lesson.rng, "#1f5fa8", "#b3261e", "#d9822b"
 
 # %%
 period = float(pendulum.exact_period(1.2, 1.0))
-swing = pendulum.simulate(1.2, 0.0, 1.0, steps=2000, dt=period / 2000).theta  # one period, rad
-photographs = lambda n: (rng.choice(swing, n) + 0.15 * rng.standard_normal(n))[:, None].astype(np.float32)
+swing = pendulum.simulate(
+    1.2, 0.0, 1.0, steps=2000, dt=period / 2000
+).theta  # one period, rad
+photographs = lambda n: (rng.choice(swing, n) + 0.15 * rng.standard_normal(n))[
+    :, None
+].astype(np.float32)
 x, dx = np.linspace(-4, 4, 1601, retstep=True)  # rad
-normal = lambda x, mean, sd: np.exp(-0.5 * ((x - mean) / sd) ** 2) / (sd * np.sqrt(2 * np.pi))
+normal = lambda x, mean, sd: (
+    np.exp(-0.5 * ((x - mean) / sd) ** 2) / (sd * np.sqrt(2 * np.pi))
+)
 p = normal(x[:, None], swing, 0.15).mean(axis=1)
 
 # %% [markdown]
@@ -46,7 +52,7 @@ p = normal(x[:, None], swing, 0.15).mean(axis=1)
 #
 # the log-likelihood of its answers. At each $x$ it may choose $D$ freely, and $p \log D + q \log(1 - D)$ has slope 0,
 # $p/D = q/(1 - D)$, at $D^* = p/(p + q)$: the share of real ones at $x$, if half of all are real. Put back, it gives
-# $V^* = 2\,\mathrm{JS}(p, q) - \ln 4$, with the Jensen-Shannon divergence of lesson 7. So **the best discriminator
+# $V^* = 2\,\mathrm{JS}(p, q) - \ln 4$, with the Jensen-Shannon divergence of lesson 11. So **the best discriminator
 # measures how far apart two distributions are**, from examples alone. If they are the same, it can only toss a coin:
 # $D^* = 1/2$ everywhere, and $V^* = -\ln 4$. Our network gives the **logit** $l = \log\frac{D}{1 - D}$, any number; the
 # best one is $l^* = \log\frac pq$. In logits $-\log D = \log(1 + e^{-l})$, which is `softplus(-l)`, and $-\log(1 - D)$
@@ -60,35 +66,71 @@ def classify(real, fake):
 
 
 def train_discriminator(fakes, steps, callbacks=()):
-    """A network that tells `fakes` (n, 1) from photographs, by the loop of lesson 4."""
-    net, data = nn.MLP([1, 64, 64, 1], "tanh", rng=rng), (photographs(len(fakes)), fakes)
-    adam, settings = optim.Adam(net, optim.cosine_decay(0.02, steps)), {"steps": steps, "batch_size": 1024, "rng": rng}
+    """A network that tells `fakes` (n, 1) from photographs, by the loop of lesson 5."""
+    net, data = (
+        nn.MLP([1, 64, 64, 1], "tanh", rng=rng),
+        (photographs(len(fakes)), fakes),
+    )
+    adam, settings = (
+        optim.Adam(net, optim.cosine_decay(0.02, steps)),
+        {"steps": steps, "batch_size": 1024, "rng": rng},
+    )
     of_batch = lambda real, fake: classify(net(real), net(fake))
     training.fit(net, of_batch, data, optimizer=adam, callbacks=callbacks, **settings)
     return net
 
 
 n, a, b, steps = 1_000_000, 0.3, 0.7, 1500 if lesson.quick else 4000
-line, q = lambda a, b: (a + b * rng.standard_normal((n, 1))).astype(np.float32), normal(x, a, b)
+line, q = (
+    lambda a, b: (a + b * rng.standard_normal((n, 1))).astype(np.float32),
+    normal(x, a, b),
+)
 fig, ax = plt.subplots(figsize=(8, 4.4), layout="constrained")
 ax.fill_between(x, p, color="#ddd", label="p: photographs")
 ax.plot(x, q, color="#777", lw=2, label="q: the clumsy generator's")
-opponents = ("perfect", photographs(n), p, "-ln 4", red), ("clumsy", line(a, b), q, "2 JS - ln 4", blue)
+opponents = (
+    ("perfect", photographs(n), p, "-ln 4", red),
+    ("clumsy", line(a, b), q, "2 JS - ln 4", blue),
+)
 for name, fakes, q_now, known, colour in opponents:
     network = train_discriminator(fakes, steps)
     logit = network(x[:, None].astype(np.float32)).data[:, 0].astype(float)
-    D, best, mass = 1 / (1 + np.exp(-logit)), p / (p + q_now), np.cumsum(p + q_now) * dx / 2
+    D, best, mass = (
+        1 / (1 + np.exp(-logit)),
+        p / (p + q_now),
+        np.cumsum(p + q_now) * dx / 2,
+    )
     support = (mass > 0.005) & (mass < 0.995)  # where 99 % of all pictures lie
     value = -dx * np.sum(p * np.logaddexp(0, -logit) + q_now * np.logaddexp(0, logit))
-    off, goal = np.abs(D - best)[support].max(), 2 * divergences.jensen_shannon(p, q_now, dx) - np.log(4)
-    lesson.claim(f"{name} generator: D is p/(p+q) to {off:.4f} on the support (limit 0.05)", off < 0.05)
-    lesson.claim(f"its V is {value:.4f}, {known} is {goal:.4f} (within 0.01)", abs(value - goal) < 0.01)
+    off, goal = (
+        np.abs(D - best)[support].max(),
+        2 * divergences.jensen_shannon(p, q_now, dx) - np.log(4),
+    )
+    lesson.verdict(
+        f"{name} generator: D is p/(p+q) to {off:.4f} on the support (limit 0.05)",
+        off < 0.05,
+    )
+    lesson.verdict(
+        f"its V is {value:.4f}, {known} is {goal:.4f} (within 0.01)",
+        abs(value - goal) < 0.01,
+    )
     ax.plot(x, D, color=colour, lw=2, label=f"D against the {name} generator")
-    ax.plot(x[support], best[support], "k:", lw=2, label=None if q_now is p else "p/(p + q), where 99 % lie")
-ax.set(xlabel="angle x (rad)", ylabel="density (1/rad), probability D", xlim=(-2.5, 2.5), ylim=(0, 1.3))
+    ax.plot(
+        x[support],
+        best[support],
+        "k:",
+        lw=2,
+        label=None if q_now is p else "p/(p + q), where 99 % lie",
+    )
+ax.set(
+    xlabel="angle x (rad)",
+    ylabel="density (1/rad), probability D",
+    xlim=(-2.5, 2.5),
+    ylim=(0, 1.3),
+)
 ax.set(title="The discriminator learns the share of real pictures at each angle")
 ax.legend(frameon=False, ncols=2, loc="upper center")
-lesson.figure(fig)
+lesson.save(fig)
 
 # %% [markdown]
 # ## Three losses for the generator
@@ -110,13 +152,16 @@ lesson.figure(fig)
 #
 # $$ -\int \nabla q\; \frac pq \,dx = -\int p\, \nabla \log q \,dx = \nabla\, \mathrm{KL}(p \,\|\, q), $$
 #
-# the gradient of lesson 7's likelihood, without a formula for $q$. The divergence itself can be read off too. Lesson
+# the gradient of lesson 10's likelihood, without a formula for $q$. The divergence itself can be read off too. Lesson
 # 7's bound for KL, with the critic $t = 1 + l$, is $\mathrm E_p\, l - \mathrm E_q\, e^l + 1 \le \mathrm{KL}(p\,\|\,q)$,
 # equal for the best logit. We test both with the network just trained, against the clumsy generator, and its parameters
 # $a$ and $b$ in $G(z) = a + b z$. The true slopes are $(a - \mathrm E_p x)/b^2$ and $1/b - \mathrm E_p (x - a)^2/b^3$.
 
 # %%
-losses = {"minimax": lambda l: -ops.mean(ops.softplus(l)), "non_saturating": lambda l: ops.mean(ops.softplus(-l))}
+losses = {
+    "minimax": lambda l: -ops.mean(ops.softplus(l)),
+    "non_saturating": lambda l: ops.mean(ops.softplus(-l)),
+}
 losses["maximum_likelihood"] = lambda l: -ops.mean(ops.exp(l))
 
 
@@ -126,13 +171,24 @@ def pull(name, network, a, b, z):
     return np.array([float(g) for g in grad(losses[name](network(a + b * z)), (a, b))])
 
 
-true_pull = lambda a, b: np.array([a - p @ x * dx, b - p @ (x - a) ** 2 * dx / b]) / b**2  # of KL(p||q)
+true_pull = lambda a, b: (
+    np.array([a - p @ x * dx, b - p @ (x - a) ** 2 * dx / b]) / b**2
+)  # of KL(p||q)
 read, kl = dx * np.sum(p * logit - q * np.exp(logit)) + 1, divergences.kl(p, q, dx)
-lesson.claim(f"KL(p||q) read off the logits: {read:.3f}; grid: {kl:.3f} (within 5 %)", abs(read / kl - 1) < 0.05)
+lesson.verdict(
+    f"KL(p||q) read off the logits: {read:.3f}; grid: {kl:.3f} (within 5 %)",
+    abs(read / kl - 1) < 0.05,
+)
 z = rng.standard_normal((200_000, 1)).astype(np.float32)
 ours, true = pull("maximum_likelihood", network, a, b, z), true_pull(a, b)
-off, found = np.linalg.norm(ours - true) / np.linalg.norm(true), f"{ours.round(3)}, that of KL(p||q) {true.round(3)}"
-lesson.claim(f"the gradient of maximum likelihood is {found}: {100 * off:.1f} % off (limit 10 %)", off < 0.1)
+off, found = (
+    np.linalg.norm(ours - true) / np.linalg.norm(true),
+    f"{ours.round(3)}, that of KL(p||q) {true.round(3)}",
+)
+lesson.verdict(
+    f"the gradient of maximum likelihood is {found}: {100 * off:.1f} % off (limit 10 %)",
+    off < 0.1,
+)
 
 # %% [markdown]
 # ## When the discriminator wins
@@ -144,23 +200,37 @@ lesson.claim(f"the gradient of maximum likelihood is {found}: {100 * off:.1f} % 
 # %%
 far, z, seen = (3.0, 0.2), z[:20_000], []
 moments = np.unique(np.geomspace(1, 1000, 40).astype(int))
-look = lambda now: now.step in moments and seen.append([pull(name, now.model, *far, z)[0] for name in losses])
+look = lambda now: (
+    now.step in moments
+    and seen.append([pull(name, now.model, *far, z)[0] for name in losses])
+)
 train_discriminator(line(*far), moments[-1], [look])
 seen = np.abs(seen)  # (moment, loss), 1/rad
 left = seen[-1] / seen.max(axis=0)
-found = f"minimax keeps {left[0]:.1e}, maximum likelihood {left[2]:.1e} (both below 0.02)"
-lesson.claim(f"of its largest gradient {found}", max(left[0], left[2]) < 0.02)
+found = (
+    f"minimax keeps {left[0]:.1e}, maximum likelihood {left[2]:.1e} (both below 0.02)"
+)
+lesson.verdict(f"of its largest gradient {found}", max(left[0], left[2]) < 0.02)
 found = f"keeps {left[1]:.2f} (above 0.25), and ends {seen[-1, 1] / seen[-1, 0]:.0f} times above minimax (above 1000)"
-lesson.claim(f"non-saturating {found}", left[1] > 0.25 and seen[-1, 1] > 1000 * seen[-1, 0])
+lesson.verdict(
+    f"non-saturating {found}", left[1] > 0.25 and seen[-1, 1] > 1000 * seen[-1, 0]
+)
 
 fig, ax = plt.subplots(figsize=(8, 4.4), layout="constrained")
-styles = {name: {"color": c, "lw": 2, "label": name.replace("_", "-")} for name, c in zip(losses, (red, blue, gold))}
+styles = {
+    name: {"color": c, "lw": 2, "label": name.replace("_", "-")}
+    for name, c in zip(losses, (red, blue, gold))
+}
 for k, style in enumerate(styles.values()):
     ax.loglog(moments, seen[:, k], **style, ls=(0, (4, 4)) if k == 2 else "-")
 ax.axhline(true_pull(*far)[0], color=gold, ls=":", lw=2, label="true slope of KL(p‖q)")
-ax.set(xlabel="steps of the discriminator", ylabel="|gradient by a| (1/rad)", title="Two losses fall silent")
+ax.set(
+    xlabel="steps of the discriminator",
+    ylabel="|gradient by a| (1/rad)",
+    title="Two losses fall silent",
+)
 ax.legend(frameon=False, loc="lower left")
-lesson.figure(fig, "_losses")
+lesson.save(fig, "losses")
 
 # %% [markdown]
 # Where the discriminator is sure, $D \to 0$, and minimax's slope $-D$ vanishes: no advice just when it is needed most.
@@ -172,16 +242,21 @@ lesson.figure(fig, "_losses")
 # Now both learn in turns: five steps of the discriminator, so that it stays near its best, then one of the generator, a
 # small network with one random input $z$, called a **latent** variable. For the discriminator the examples are
 # constants (`no_grad`). For the generator the gradient passes through the discriminator, but only the generator's own
-# weights receive it. `minigen.compile` replays a recorded turn, with the same numbers (lesson 22).
+# weights receive it. `minigen.compile` replays a recorded turn, with the same numbers (lesson 8).
 
 
 # %%
 def play(data, loss, rng, turns):
     """The losses (turns, 2) of discriminator (`critic`) and generator, for data (n, 1) of mean 0 and SD 1."""
     generator, critic = (nn.MLP([1, 32, 32, 1], "tanh", rng=rng) for _ in range(2))
-    adam = lambda net, steps: optim.Adam(net, optim.cosine_decay(1e-3, steps), betas=(0.5, 0.9))  # short memories
+    adam = lambda net, steps: optim.Adam(
+        net, optim.cosine_decay(1e-3, steps), betas=(0.5, 0.9)
+    )  # short memories
     adam_g, adam_d = adam(generator, turns), adam(critic, 5 * turns)
-    batches, draw = training.Minibatches(len(data), 128, rng), lambda: generator(ops.normal(rng, (128, 1)))
+    batches, draw = (
+        training.Minibatches(len(data), 128, rng),
+        lambda: generator(ops.normal(rng, (128, 1))),
+    )
 
     @minigen.compile
     def turn(*reals):
@@ -198,17 +273,35 @@ def play(data, loss, rng, turns):
         adam_g.step()
         return loss_d, loss_g
 
-    return np.array([[each.item() for each in turn(*(data[batches.draw()] for _ in range(5)))] for _ in range(turns)])
+    return np.array(
+        [
+            [each.item() for each in turn(*(data[batches.draw()] for _ in range(5)))]
+            for _ in range(turns)
+        ]
+    )
 
 
 X, gap, dice = photographs(10_000), 0.0, lambda: np.random.default_rng(lesson.seed)
 unit = ((X - X.mean(dtype=float)) / X.std(dtype=float)).astype(np.float32)
-networks = {"activation": "tanh", "critic_activation": "tanh", "hidden": (32, 32), "critic_hidden": (32, 32)}
+networks = {
+    "activation": "tanh",
+    "critic_activation": "tanh",
+    "hidden": (32, 32),
+    "critic_hidden": (32, 32),
+}
 make = lambda loss, **more: models.GAN(1, **networks, critic_steps=5, loss=loss, **more)
 for name, loss in losses.items():
     history = make(name, steps=50, record_every=1).fit(X, rng=dice()).history_
-    gap = max(gap, np.abs(play(unit, loss, dice(), 50).T - [history["critic"], history["generator"]]).max())
-lesson.claim(f"over 50 turns both players' losses equal those of models.GAN to {gap:.0e} (limit 1e-4)", gap < 1e-4)
+    gap = max(
+        gap,
+        np.abs(
+            play(unit, loss, dice(), 50).T - [history["critic"], history["generator"]]
+        ).max(),
+    )
+lesson.verdict(
+    f"over 50 turns both players' losses equal those of models.GAN to {gap:.0e} (limit 1e-4)",
+    gap < 1e-4,
+)
 
 # %% [markdown]
 # Let the library play longer, with each loss. The **Wasserstein distance** is the shortest mean way (rad) on which the
@@ -223,16 +316,37 @@ axes[0].fill_between(x, p, color="#ddd", label="density of the photographs")
 for name in losses:
     gan = make(name, steps=1500 if lesson.quick else 6000).fit(X, rng=rng)
     off = distance(sample := gan.sample(n, rng)[:, 0])
-    lesson.claim(f"{name} is {off:.3f} rad away (below half of the normal density's {blind:.3f})", off < blind / 2)
-    axes[0].hist(sample, bins=60, range=(-2, 2), density=True, histtype="step", **styles[name])
-    axes[1].plot(latent, gan.generate(latent[:, None])[:, 0], **styles[name] | {"label": None})
-exact = np.interp(np.cumsum(normal(x, 0, 1)), np.cumsum(p), x)  # angle and z at equal cumulative probability
+    lesson.verdict(
+        f"{name} is {off:.3f} rad away (below half of the normal density's {blind:.3f})",
+        off < blind / 2,
+    )
+    axes[0].hist(
+        sample, bins=60, range=(-2, 2), density=True, histtype="step", **styles[name]
+    )
+    axes[1].plot(
+        latent, gan.generate(latent[:, None])[:, 0], **styles[name] | {"label": None}
+    )
+exact = np.interp(
+    np.cumsum(normal(x, 0, 1)), np.cumsum(p), x
+)  # angle and z at equal cumulative probability
 axes[1].plot(x, exact, "k:", lw=2, label="exact, rising (falling: its mirror image)")
-axes[0].set(xlabel="angle (rad)", ylabel="density (1/rad)", xlim=(-2, 2), ylim=(0, 1.1), title="What they learned")
-axes[1].set(xlabel="z, drawn from N(0, 1)", ylabel="G(z) (rad)", xlim=(-3, 3), ylim=(-1.6, 2), title="How: G bends z")
+axes[0].set(
+    xlabel="angle (rad)",
+    ylabel="density (1/rad)",
+    xlim=(-2, 2),
+    ylim=(0, 1.1),
+    title="What they learned",
+)
+axes[1].set(
+    xlabel="z, drawn from N(0, 1)",
+    ylabel="G(z) (rad)",
+    xlim=(-3, 3),
+    ylim=(-1.6, 2),
+    title="How: G bends z",
+)
 for ax in axes:
     ax.legend(frameon=False, loc="upper center")
-lesson.figure(fig, "_learned")
+lesson.save(fig, "learned")
 lesson.end()
 
 # %% [markdown]

@@ -1,5 +1,5 @@
 # %% [markdown]
-# # 3. Autodiff: a program that knows its own slope
+# # 4. Autodiff: a program that knows its own slope
 #
 # **At the end you can** write a reverse-mode automatic differentiator from an empty page, say why its gradients have
 # all their digits while finite differences lose half of theirs, and differentiate a gradient.
@@ -16,11 +16,11 @@ import itertools
 
 import matplotlib.pyplot as plt
 import numpy as np
-from lesson import Lesson
 
 import minigen
+from lesson import Lesson
 
-lesson = Lesson("03_autodiff")
+lesson = Lesson("04_autodiff")
 
 # %% [markdown]
 # ## What there is to know about one operation
@@ -42,7 +42,9 @@ raw = lambda a: a.data if isinstance(a, Var) else a
 class Var:
     """A value on the tape: `data` (number or array), the operation `op` that made it from `args`, and its `id`."""
 
-    __array_ufunc__ = None  # NumPy steps back, so that `array * var` arrives at __rmul__
+    __array_ufunc__ = (
+        None  # NumPy steps back, so that `array * var` arrives at __rmul__
+    )
 
     def __init__(self, data, op=None, args=()):
         self.data, self.op, self.args, self.id = data, op, args, next(ids)
@@ -78,8 +80,12 @@ multiply = primitive(np.multiply, lambda g, y, a, b: (g * b, g * a))
 exp = primitive(np.exp, lambda g, y, a: (g * y,))
 sin = primitive(np.sin, lambda g, y, a: (g * cos(a),))
 cos = primitive(np.cos, lambda g, y, a: (-g * sin(a),))
-sum_to = primitive(shrink, lambda g, y, a, shape: (broadcast_to(g, np.shape(raw(a))), None))
-broadcast_to = primitive(np.broadcast_to, lambda g, y, a, shape: (sum_to(g, np.shape(raw(a))), None))
+sum_to = primitive(
+    shrink, lambda g, y, a, shape: (broadcast_to(g, np.shape(raw(a))), None)
+)
+broadcast_to = primitive(
+    np.broadcast_to, lambda g, y, a, shape: (sum_to(g, np.shape(raw(a))), None)
+)
 
 # %% [markdown]
 # ## The sweep
@@ -96,10 +102,18 @@ broadcast_to = primitive(np.broadcast_to, lambda g, y, a, shape: (sum_to(g, np.s
 def grad(y, xs, create_graph=False, accumulate=lambda old, new: old + new):
     """The gradient of the scalar `y` by each of `xs`; with `create_graph` it can be differentiated again."""
     seen_as = (lambda a: a) if create_graph else raw
-    grads, waiting, heap = {y.id: seen_as(Var(np.ones_like(y.data)))}, {y.id: y}, [-y.id]
+    grads, waiting, heap = (
+        {y.id: seen_as(Var(np.ones_like(y.data)))},
+        {y.id: y},
+        [-y.id],
+    )
     while heap:
         node = waiting.pop(-heapq.heappop(heap))
-        received = node.op.rule(grads[node.id], seen_as(node), *map(seen_as, node.args)) if node.op else ()
+        received = (
+            node.op.rule(grads[node.id], seen_as(node), *map(seen_as, node.args))
+            if node.op
+            else ()
+        )
         for a, ga in zip(node.args, received):
             if not isinstance(a, Var):
                 continue
@@ -127,15 +141,26 @@ central_difference = lambda f, x, h=1e-6: (f(x + h) - f(x - h)) / (2 * h)
 x = chain = Var(1.5)
 u = 0.8 * x
 z = u * sin(u)
-right, forgetful = grad(z, [x])[0].data, grad(z, [x], accumulate=lambda old, new: new)[0].data
+right, forgetful = (
+    grad(z, [x])[0].data,
+    grad(z, [x], accumulate=lambda old, new: new)[0].data,
+)
 measured = central_difference(lambda x: 0.8 * x * np.sin(0.8 * x), 1.5)
 off, missed = abs(right / measured - 1), abs(forgetful / measured - 1)
-lesson.claim(f"dz/dx is {right:.3f}, off by {off:.0e} from what we measure (limit 1e-6)", off < 1e-6)
-lesson.claim(f"without accumulation it is {forgetful:.3f}, {missed:.0%} off (at least 10 %)", missed > 0.1)
+lesson.verdict(
+    f"dz/dx is {right:.3f}, off by {off:.0e} from what we measure (limit 1e-6)",
+    off < 1e-6,
+)
+lesson.verdict(
+    f"without accumulation it is {forgetful:.3f}, {missed:.0%} off (at least 10 %)",
+    missed > 0.1,
+)
 for _ in range(10_000):
     chain = chain + x
 slope = grad(chain, [x])[0].data
-lesson.claim(f"10 000 additions have slope {slope:.0f} (exactly 10001)", slope == 10_001)
+lesson.verdict(
+    f"10 000 additions have slope {slope:.0f} (exactly 10001)", slope == 10_001
+)
 
 # %% [markdown]
 # A gradient of many entries is measured along a random direction $v$: a step $\pm hv$ changes the result by
@@ -150,17 +175,35 @@ def program(a, b, c, sin, exp):
     return ((wave - a * wave * wave) * c).sum()
 
 
-inputs, direction = ([lesson.rng.normal(size=shape) for shape in ((3, 4), (4,), (3, 1))] for _ in range(2))
+inputs, direction = (
+    [lesson.rng.normal(size=shape) for shape in ((3, 4), (4,), (3, 1))]
+    for _ in range(2)
+)
 leaves = [Var(array) for array in inputs]
 ours = [g.data for g in grad(program(*leaves, sin, exp), leaves)]
 leaves = [minigen.tensor(array, requires_grad=True) for array in inputs]
-theirs = [g.data for g in minigen.grad(program(*leaves, minigen.ops.sin, minigen.ops.exp), leaves)]
-moved = lambda step: program(*(array + step * v for array, v in zip(inputs, direction)), np.sin, np.exp)
-off = abs(sum((g * v).sum() for g, v in zip(ours, direction)) / central_difference(moved, 0.0) - 1)
-worst = lambda ours, theirs: max(np.abs(a - b).max() / np.abs(b).max() for a, b in zip(ours, theirs))
-found = f"along a random direction the gradient is off by {off:.0e} from what we measure"
+theirs = [
+    g.data
+    for g in minigen.grad(program(*leaves, minigen.ops.sin, minigen.ops.exp), leaves)
+]
+moved = lambda step: program(
+    *(array + step * v for array, v in zip(inputs, direction)), np.sin, np.exp
+)
+off = abs(
+    sum((g * v).sum() for g, v in zip(ours, direction)) / central_difference(moved, 0.0)
+    - 1
+)
+worst = lambda ours, theirs: max(
+    np.abs(a - b).max() / np.abs(b).max() for a, b in zip(ours, theirs)
+)
+found = (
+    f"along a random direction the gradient is off by {off:.0e} from what we measure"
+)
 gap = worst(ours, theirs)
-lesson.claim(f"{found}, entry by entry by {gap:.0e} from minigen's (limit 1e-6)", max(off, gap) < 1e-6)
+lesson.verdict(
+    f"{found}, entry by entry by {gap:.0e} from minigen's (limit 1e-6)",
+    max(off, gap) < 1e-6,
+)
 
 # %% [markdown]
 # ## The derivative of a derivative
@@ -181,8 +224,14 @@ swing = [theta0 * exp(-gamma * t) * cos(omega * t)]
 for _ in range(6):
     swing += grad(swing[-1].sum(), [t], create_graph=True)
 rate = complex(-gamma, omega)
-off = worst([order.data for order in swing], [(theta0 * rate**n * np.exp(rate * t.data)).real for n in range(7)])
-lesson.claim(f"derivatives 1 to 6 of the swing equal the closed form to {off:.0e} (limit 1e-6)", off < 1e-6)
+off = worst(
+    [order.data for order in swing],
+    [(theta0 * rate**n * np.exp(rate * t.data)).real for n in range(7)],
+)
+lesson.verdict(
+    f"derivatives 1 to 6 of the swing equal the closed form to {off:.0e} (limit 1e-6)",
+    off < 1e-6,
+)
 
 # %% [markdown]
 # ## A whole simulation is one more function
@@ -204,12 +253,21 @@ def final_angle(g_over_l, theta, omega, sin, steps=500, dt=0.01):
 
 
 n = 20 if lesson.quick else 100  # pendulums, side by side in arrays on one tape
-start = [lesson.rng.uniform(low, high, n) for low, high in ((4.0, 9.8), (0.5, 1.5), (0.5, 1.5))]
-truth = [final_angle(*(s + i for s, i in zip(start, tilt)), np.sin).imag / 1e-30 for tilt in 1e-30j * np.eye(3)]
+start = [
+    lesson.rng.uniform(low, high, n)
+    for low, high in ((4.0, 9.8), (0.5, 1.5), (0.5, 1.5))
+]
+truth = [
+    final_angle(*(s + i for s, i in zip(start, tilt)), np.sin).imag / 1e-30
+    for tilt in 1e-30j * np.eye(3)
+]
 knobs = [Var(s) for s in start]
 slopes = [g.data for g in grad(final_angle(*knobs, sin).sum(), knobs)]
 off = worst(slopes, truth)
-lesson.claim(f"slopes by g/L, theta0, omega0 equal the complex step's to {off:.0e} (limit 1e-11)", off < 1e-11)
+lesson.verdict(
+    f"slopes by g/L, theta0, omega0 equal the complex step's to {off:.0e} (limit 1e-11)",
+    off < 1e-11,
+)
 
 # %% [markdown]
 # One sweep, a small multiple of the program's own work, gave all three slopes, and would give a million: that is why
@@ -219,10 +277,18 @@ lesson.claim(f"slopes by g/L, theta0, omega0 equal the complex step's to {off:.0
 
 # %%
 h = np.logspace(-14, -1, 105)[:, None]
-here, ahead, behind = (final_angle(start[0] + side * h, *start[1:], np.sin) for side in (0, 1, -1))
-estimates = {"forward difference": (ahead - here) / h, "central difference": (ahead - behind) / (2 * h)}
+here, ahead, behind = (
+    final_angle(start[0] + side * h, *start[1:], np.sin) for side in (0, 1, -1)
+)
+estimates = {
+    "forward difference": (ahead - here) / h,
+    "central difference": (ahead - behind) / (2 * h),
+}
 estimates["tape"] = slopes[0] + 0 * h
-error = {name: np.median(np.abs(found / truth[0] - 1), axis=1) for name, found in estimates.items()}
+error = {
+    name: np.median(np.abs(found / truth[0] - 1), axis=1)
+    for name, found in estimates.items()
+}
 fig, ax = plt.subplots(figsize=(8.5, 5), layout="constrained")
 places = ((1e-6, 2e-4), (3e-6, 2e-12), (2e-14, 3e-15))
 for name, colour, place in zip(error, ("#d9822b", "#b3261e", "#1f5fa8"), places):
@@ -230,11 +296,17 @@ for name, colour, place in zip(error, ("#d9822b", "#b3261e", "#1f5fa8"), places)
     ax.text(*place, name, color=colour)
 ax.text(3e-14, 5e-7, r"rounding: error ~ $\epsilon/h$", color="#555555")
 ax.text(2e-3, 3e-9, "curvature:\nerror ~ $h^2$", color="#555555")
-ax.set(xlabel="step $h$ in $g/L$ (1/s²)", ylabel="median relative error", title="Slope of the angle after 5 s by $g/L$")
-lesson.figure(fig)
+ax.set(
+    xlabel="step $h$ in $g/L$ (1/s²)",
+    ylabel="median relative error",
+    title="Slope of the angle after 5 s by $g/L$",
+)
+lesson.save(fig)
 forward, central, tape = (curve.min() for curve in error.values())
 found = f"relative error at the best h: forward {forward:.0e}, central {central:.0e}; tape {tape:.0e}"
-lesson.claim(f"{found}, more than 1000 times smaller", forward > central > 1000 * tape)
+lesson.verdict(
+    f"{found}, more than 1000 times smaller", forward > central > 1000 * tape
+)
 lesson.end()
 
 # %% [markdown]
