@@ -11,10 +11,25 @@ A lesson starts with `lesson = Lesson("NN_name")` and ends with `lesson.end()`. 
 * `with lesson.figure("energy", panels=2) as (left, right):` for a picture.
 """
 
+import os
+import signal
+import sys
+
+IN_NOTEBOOK = "ipykernel" in sys.modules
+
+
+def _end(number, frame):
+    print("minigen: interrupted", file=sys.stderr)
+    os._exit(130)
+
+
+# While the rest is imported, where a traceback would explain nothing.
+if not IN_NOTEBOOK and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, _end)
+
 import argparse
 import io
 import json
-import sys
 import time
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
@@ -26,11 +41,11 @@ from minigen._support import blas, console, syllabus
 from minigen._support.atomic import make_writable_folder, write_whole
 from minigen._support.interrupt import interrupt_ends_program
 
-IN_NOTEBOOK = "ipykernel" in sys.modules
-
 console.write_any_sign()
 if not IN_NOTEBOOK:
     console.explain_ends_of_scripts()
+    if signal.getsignal(signal.SIGINT) is _end:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @dataclass

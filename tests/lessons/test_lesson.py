@@ -1,6 +1,7 @@
 """`lessons/lesson.py`: what is claimed is measured, kept, and cannot pass by accident."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -140,3 +141,26 @@ def test_a_file_for_claims_that_cannot_be_written_is_found_at_the_start(tmp_path
         encoding="utf-8",
     )
     assert ran.returncode == 2 and ran.stdout == "" and "argument --json: cannot write" in ran.stderr
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends a signal")
+@pytest.mark.parametrize("module", ["numpy", "minigen.ops", "matplotlib.pyplot", "minigen.samplers"])
+def test_an_interrupt_while_modules_are_imported_is_one_line(module, tmp_path):
+    script = tmp_path / "01_here.py"
+    script.write_text(
+        "import os, signal, sys\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "class CtrlC:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        f"        if name == {module!r}:\n"
+        "            os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, CtrlC())\n"
+        f"sys.path.insert(0, {str(FOLDER)!r})\n"
+        "from lesson import Lesson\n"
+        "lesson = Lesson('01_here')\n"
+        "import matplotlib.pyplot\n"
+        "from minigen import models, samplers\n"
+        "print('too late')\n"
+    )
+    ran = subprocess.run([sys.executable, script], cwd=tmp_path, capture_output=True, encoding="utf-8", timeout=60)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (130, "", "minigen: interrupted\n")

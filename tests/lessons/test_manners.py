@@ -52,7 +52,10 @@ def test_it_begins_with_its_number_its_part_its_time_and_a_question(lesson, text
     assert text.startswith(f"# %% [markdown]\n# # {lesson.number}. ")
     assert lesson.part and lesson.minutes
     assert "# **The question.**" in text and "# **Afterwards you can**" in text
-    assert f'lesson = Lesson("{lesson.path.stem}")' in text
+    code = [code for is_text, code, _ in cells_of(text) if not is_text]
+    start = f'from lesson import Lesson\n\nlesson = Lesson("{lesson.path.stem}")\n'
+    assert code[0].startswith(start), "Ctrl-C and a wrong --out are heard before the rest is imported"
+    assert code[-1].rstrip().endswith("lesson.end()")
 
 
 def test_it_ends_with_exercises_and_sources(lesson, text):
