@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 12. Two ways to tell classes apart
 #
-# *Part 3: likelihood. 70 minutes.*
+# *Part 3: likelihood. 75 minutes.*
 #
 # **The question.** Which kind of pendulum gave this reading? One may learn how each kind *looks*
 # and compare. Or one may learn only where the *border* between them runs. When do the two ways

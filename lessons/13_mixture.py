@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 13. Mixtures: guessing what nobody wrote down
 #
-# *Part 3: likelihood. 70 minutes.*
+# *Part 3: likelihood. 75 minutes.*
 #
 # **The question.** Which piece comes from which workshop, when nobody wrote it down? If we knew
 # the workshops, we could sort the pieces. If the pieces were sorted, we could describe the
