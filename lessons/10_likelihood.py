@@ -205,12 +205,12 @@ draw_honesty()
 # %% [markdown]
 # # Part 2. Densities, and why error never pays
 #
-# Now we time the pendulum from the drawer. Its period is $T = 2\pi\sqrt{L/g}$, and our stopwatch
+# Now we time the pendulum from the drawer. Its period is $2\pi\sqrt{L/g}$, and our stopwatch
 # has an error of SD 0.12 s. What will the watch show? A sum of two bells.
 
 # %%
 h = 0.01  # the watch shows hundredths of a second
-T = np.arange(501) * h  # its marks from 0 to 5 s
+marks = np.arange(501) * h  # its marks from 0 to 5 s
 SHORT, LONG = 2 * np.pi * np.sqrt(np.array([1.0, 2.0]) / 9.81)
 WATCH = 0.12  # SD of its error, s
 
@@ -225,9 +225,9 @@ def drawer(x, share, sd):
     return share * gauss(x, SHORT, sd) + (1 - share) * gauss(x, LONG, sd)
 
 
-p = drawer(T, 0.6, WATCH)  # (501,), in 1/s
+p = drawer(marks, 0.6, WATCH)  # (501,), in 1/s
 print(f"periods {SHORT:.3f} and {LONG:.3f} s; highest density {p.max():.2f} per second")
-print(f"probability of the mark {T[p.argmax()]:.2f} s: {p.max() * h:.4f}")
+print(f"probability of the mark {marks[p.argmax()]:.2f} s: {p.max() * h:.4f}")
 
 # %% [markdown]
 # `p` is a **density**, a probability *per second*. It may exceed 1, as here. The probability of
@@ -237,8 +237,8 @@ print(f"probability of the mark {T[p.argmax()]:.2f} s: {p.max() * h:.4f}")
 # > entropy and KL if we measure in milliseconds?
 
 # %%
-one_bell = gauss(T, SHORT, WATCH)
-shifted = gauss(T, SHORT + WATCH, WATCH)  # one SD later
+one_bell = gauss(marks, SHORT, WATCH)
+shifted = gauss(marks, SHORT + WATCH, WATCH)  # one SD later
 
 unit_rows = {}
 for unit, factor in {"in s": 1, "in ms": 1000}.items():
@@ -339,14 +339,13 @@ draw_never_negative()
 READINGS = 2000
 
 
-# %% tags=["hide-input"]
-def draw_readings(n):
+def take_readings(n):
     """n readings of pendulums from the drawer, to hundredths of a second."""
     period = np.where(rng.random(n) < 0.6, SHORT, LONG)
     return np.round(period + WATCH * rng.standard_normal(n), 2)
 
 
-readings = draw_readings(READINGS)
+readings = take_readings(READINGS)
 print("the first eight:", readings[:8], "s")
 
 # %% [markdown]
@@ -402,13 +401,13 @@ likely = most_likely(readings)
 
 # %%
 def empirical_density(readings):
-    """The share of the readings at each mark, as a density on the grid T: (501,)."""
+    """The share of the readings at each mark, as a density on the grid marks: (501,)."""
     mark = np.rint(readings / h).astype(int)
-    return np.bincount(mark, minlength=T.size) / (len(readings) * h)
+    return np.bincount(mark, minlength=marks.size) / (len(readings) * h)
 
 
 p_hat = empirical_density(readings)
-print(f"the readings lie at {np.sum(p_hat > 0)} of the {T.size} marks")
+print(f"the readings lie at {np.sum(p_hat > 0)} of the {marks.size} marks")
 
 # %%
 pairs = {
@@ -418,7 +417,7 @@ pairs = {
 }
 pair_rows = {}
 for name, (share, sd) in pairs.items():
-    q = drawer(T, share, sd)
+    q = drawer(marks, share, sd)
     surprised = mean_surprise((share, sd), readings)
     away = kl(p_hat, q, h)
     difference = surprised - away
@@ -461,7 +460,7 @@ def search(loss, low, high):
 
 # %%
 def kl_of_drawer(share, sd):
-    return kl(p_hat, drawer(T, share, sd), h)
+    return kl(p_hat, drawer(marks, share, sd), h)
 
 
 least_kl = search(kl_of_drawer, (0.3, 0.05), (0.9, 0.4))
@@ -483,11 +482,11 @@ lesson.same(
 
 # %%
 def kl_of_one_bell(mean, sd):
-    return kl(p_hat, gauss(T, mean, sd), h)
+    return kl(p_hat, gauss(marks, mean, sd), h)
 
 
 def squares_of_one_bell(mean, sd):
-    return np.sum((p_hat - gauss(T, mean, sd)) ** 2) * h
+    return np.sum((p_hat - gauss(marks, mean, sd)) ** 2) * h
 
 
 by_kl = search(kl_of_one_bell, (1.2, 0.1), (3.6, 1.0))
@@ -522,11 +521,17 @@ def draw_fits():
             xlabel="share of short pendulums in the model",
             ylabel="nats",
         )
-        densities.fill_between(T, p_hat, color=PALE, step="mid", label="readings")
-        densities.plot(T, drawer(T, *likely), color=BLUE, label="two bells, likelihood")
-        densities.plot(T, gauss(T, *by_kl), color=BLACK, label="one bell, likelihood")
+        densities.fill_between(marks, p_hat, color=PALE, step="mid", label="readings")
+        densities.plot(
+            marks, drawer(marks, *likely), color=BLUE, label="two bells, likelihood"
+        )
+        densities.plot(
+            marks, gauss(marks, *by_kl), color=BLACK, label="one bell, likelihood"
+        )
         dashed = {"ls": "--", "color": VERMILLION}
-        densities.plot(T, gauss(T, *by_squares), **dashed, label="one bell, squares")
+        densities.plot(
+            marks, gauss(marks, *by_squares), **dashed, label="one bell, squares"
+        )
         densities.set(
             xlim=(1.2, 4.4),
             title="Close, in two senses",
@@ -550,12 +555,12 @@ draw_fits()
 # > that of $\hat p$?
 
 # %%
-fresh = draw_readings(READINGS)
+fresh = take_readings(READINGS)
 p_fresh = empirical_density(fresh)
 beliefs = {
     "the truth": p,
-    "two bells, most likely": drawer(T, *likely),
-    "one bell": gauss(T, *by_kl),
+    "two bells, most likely": drawer(marks, *likely),
+    "one bell": gauss(marks, *by_kl),
     "the readings themselves": p_hat,
 }
 fresh_rows = {}
