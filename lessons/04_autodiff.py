@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 4. Autodiff: a program that knows its own slope
 #
-# *Part 2: the engine. 70 minutes.*
+# *Part 2: the engine. 75 minutes.*
 #
 # **The question.** If I turn this knob a little, how much does that number move? Every model of
 # this course learns by asking so. With one knob we could turn it and look. A network has a
@@ -133,15 +133,15 @@ def draw_question():
 draw_question()
 
 # %% [markdown]
-# Now without turning anything. Begin at the end and walk **back**, asking at each value: *how
-# much does $z$ move if this value moves by 1?*
+# Now without turning anything. Begin at the end and walk **back**, asking at each value: *if this
+# value moves a little, how many times as much does $z$ move?*
 #
-# * $z$ itself: 1.
-# * $z = u\,s$, so $z$ moves by $u = 1.2$ if $s$ moves by 1.
-# * $u$ acts in **two ways**. Directly, as a factor of $z$: by $s = 0.932$. And through the sine:
-#   $s$ moves by $\cos u = 0.362$, and each of those moves $z$ by 1.2, which makes 0.435.
-#   Together 1.367.
-# * $x$: $u$ moves by 0.8, and each of those moves $z$ by 1.367.
+# * $z$ itself: 1 time.
+# * $s$: since $z = u\,s$, a move of $s$ is multiplied by $u$: 1.2 times.
+# * $u$ acts in **two ways**. Directly, as a factor of $z$: $s = 0.932$ times. And through the
+#   sine: $s$ moves $\cos u = 0.362$ times as much as $u$, and $z$ 1.2 times as much as $s$,
+#   which makes 0.435. Together 1.367 times.
+# * $x$: $u$ moves 0.8 times as much as $x$, and $z$ 1.367 times as much as $u$.
 
 # %%
 slope = {"z": 1.0}
@@ -267,6 +267,11 @@ def primitive(forward, rule):
     return op
 
 
+# %% [markdown]
+# A rule is given $g$, the value $y$ and the arguments. It returns one gradient for each argument;
+# `(x,)` is Python's way to write a list of one that nobody can change.
+
+
 # %%
 def rule_of_add(g, y, a, b):
     return g, g
@@ -317,8 +322,10 @@ def subtract_from(b, a):
     return subtract(a, b)
 
 
-Var.__add__ = Var.__radd__ = add
-Var.__mul__ = Var.__rmul__ = multiply
+Var.__add__ = add
+Var.__radd__ = add
+Var.__mul__ = multiply
+Var.__rmul__ = multiply
 Var.__neg__ = negative
 Var.__sub__ = subtract
 Var.__rsub__ = subtract_from
@@ -557,7 +564,7 @@ lesson.claim("dz/dx by the tape, off from the measured", tape_off, below=1e-4, u
 lesson.claim("slope of x + x + ... with 10 000 signs", many_slope, exactly=10_001)
 
 # %% [markdown]
-# Third: arrays. Here is a program with every operation, fan-out and three shapes, so that
+# Third: arrays. Here is a program with sines and exponentials, fan-out and three shapes, so that
 # broadcasting is on trial too. It takes whatever `sin` and `exp` it is handed, and so it also
 # runs with NumPy's.
 
