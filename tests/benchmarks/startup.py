@@ -1,9 +1,9 @@
-"""How long does `import minigen` take beside `import numpy`, and what does a cold kernel cache cost lesson 04?
+"""How long does `import minigen` take beside `import numpy`, and what does a cold kernel cache cost lesson 05?
 
     python tests/benchmarks/startup.py [--rounds 15]
 
 Every import is a fresh process; rounds alternate and medians are printed, less the time of an empty interpreter beside
-them. Lesson 04 runs twice with the same empty folder for the kernels' cache: first cold, then warm.
+them. Lesson 05 runs twice with the same empty folder for the kernels' cache: first cold, then warm.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-LESSON = Path(__file__).resolve().parents[2] / "lessons" / "04_mlp.py"
+LESSON = Path(__file__).resolve().parents[2] / "lessons" / "05_network.py"
 
 
 def seconds(command, **environment):
@@ -37,7 +37,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         run = [sys.executable, str(LESSON), "--quick", "--out", folder]
         cold, warm = (seconds(run, NUMBA_CACHE_DIR=folder) for _ in range(2))
-    print(f"lesson 04 --quick: cold kernel cache {cold:.1f} s, warm {warm:.1f} s, difference {cold - warm:.1f} s")
+    print(f"lesson 05 --quick: cold kernel cache {cold:.1f} s, warm {warm:.1f} s, difference {cold - warm:.1f} s")
 
 
 if __name__ == "__main__":
