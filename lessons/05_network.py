@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 5. A network: learning a motion from noisy points
 #
-# *Part 2: the engine. 60 minutes.*
+# *Part 2: the engine. 75 minutes.*
 #
 # **The question.** Can a machine that never heard of Newton tell where a pendulum will hang?
 # Lesson 1 made motions with the equation in hand. Now we throw the equation away. Somebody noted
@@ -18,7 +18,7 @@
 # **You need** the pendulum (lesson 1), the noise that nobody can foretell (lesson 2), the split
 # by pendulums and the physics residual (lesson 3), the chain rule (lesson 4).
 #
-# **Five parts**, ten to fifteen minutes each. One may stop after any of them.
+# **Five parts**, about fifteen minutes each. One may stop after any of them.
 #
 # 1. The task, and how good one can be
 # 2. Forwards: mix, bend, mix again

@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 6. Optimisers: how to walk downhill
 #
-# *Part 2: the engine. 60 minutes.*
+# *Part 2: the engine. 75 minutes.*
 #
 # **The question.** You know which way is down; how far do you go? In lesson 5 a step was the
 # gradient times a fixed rate. With a rate a little too large the network runs off to infinity,
@@ -17,7 +17,7 @@
 #
 # **You need** the network and the training loop (lesson 5), the tape (lesson 4).
 #
-# **Five parts**, ten to fifteen minutes each. One may stop after any of them.
+# **Five parts**, about fifteen minutes each. One may stop after any of them.
 #
 # 1. A ravine, and a fixed rate
 # 2. A heavy ball
