@@ -1,361 +1,706 @@
 # %% [markdown]
 # # 2. Fitting: what noisy observations can tell
 #
-# **At the end you can** fit by least squares, choose features, name the score that no model can beat, recognise a score
-# that is too good to be true, and measure how far any curve is from a pendulum's: the yardstick of the whole course.
+# *Part 1: a motion. 65 minutes.*
 #
-# **It stands on** lesson 1 and, from linear algebra, matrix times vector.
+# **The question.** Somebody hands us observed motions, with noise on them. Which curve is behind
+# the dots? How good can the best answer be? And when is a score too good to be true? The tool,
+# **least squares**, is two hundred years old and hides inside every network of this course.
 #
-# In lesson 1 we ran the machine forwards, from factors to a trajectory. Now somebody hands us trajectories, with noise
-# on them, and we want to go back. The tool is two hundred years old and hides inside every network of this course.
+# **Afterwards you can**
+#
+# * fit a curve by least squares, and check the fit by right angles,
+# * recognise a model that has learned the noise,
+# * name the score that no model can beat,
+# * split data so that the score means what you think it means.
+#
+# **You need** lesson 1 and, from linear algebra, matrix times vector.
+#
+# **Four parts**, about 15 minutes each. One may stop after any of them.
+#
+# 1. Right angles
+# 2. More weights, better fit?
+# 3. The floor
+# 4. A score that is too good
 
 # %%
-from itertools import combinations_with_replacement
-
-import matplotlib.pyplot as plt
-import numpy as np
-
 from lesson import Lesson
-from minigen import datasets, metrics
-from minigen.physics import pendulum
 
 lesson = Lesson("02_fitting")
 rng = lesson.rng
 
+from itertools import combinations_with_replacement
+
+import numpy as np
+
+from minigen import datasets
+from minigen.physics import pendulum
+from minigen.plots import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILLION
+
 # %% [markdown]
-# ## Least squares, and one hundred pendulums seen twice
+# # Part 1. Right angles
 #
-# We choose **features**, functions of time such as $1, t, t^2$, and write the angle as their weighted sum. With the
-# features as columns of a matrix $X$, the weights $w$ that bring $Xw$ closest to the observations $y$ leave a rest
-# $y - Xw$ that is orthogonal to every column: $X^\top X w = X^\top y$, the *normal equations*.
+# Something starts at 0 and moves at a steady speed $w$. We read its place twice, badly: 1 m after
+# 1 s, and 3 m after 2 s. How fast is it?
 #
-# How many features? To find out we look at each pendulum twice, at the same 50 moments, but the noise (SD $0.1\,t$) is
-# fresh the second time. We fit the first observation (**train**) and score the fit on the second (**test**).
+# The first reading says 1 m/s, the second 1.5 m/s.
+#
+# > **Predict.** Take the speed for which the sum of the squared errors is smallest. Is it 1.25
+# > m/s, the mean of the two? Less? More?
+
+# %%
+times = np.array([1.0, 2.0])  # s
+places = np.array([1.0, 3.0])  # m
+speeds = np.linspace(0.8, 2.0, 121)
+squared_errors = []
+for speed in speeds:
+    missing = places - speed * times
+    squared_errors.append(np.sum(missing**2))
+
+best_speed = speeds[np.argmin(squared_errors)]
+lesson.show("the best of 121 speeds", best_speed, "m/s")
+lesson.show("the rest at that speed", places - best_speed * times, "m")
+
+
+# %% tags=["hide-input"]
+def draw_two_readings():
+    with lesson.figure("readings", panels=3) as (line, valley, plane):
+        line.plot(times, places, "o", color=BLACK, label="the readings")
+        line.plot([0, 2.4], [0, 2.4 * best_speed], color=BLUE, label="1.4 m/s")
+        for time, place in zip(times, places):
+            line.plot([time, time], [place, best_speed * time], ":", color=VERMILLION)
+        line.set(xlabel="time (s)", ylabel="place (m)", title="Two readings, one line")
+
+        valley.plot(speeds, squared_errors, color=BLUE)
+        valley.axvline(best_speed, color=GREY, ls=":")
+        valley.set(xlabel="speed w (m/s)", ylabel="sum of squared errors (m²)")
+        valley.set(title="The error has one lowest point")
+
+        foot = best_speed * times
+        plane.plot(
+            [0, 2.0], [0, 4.0], color=GREY, label="what speeds can reach: w (1, 2)"
+        )
+        plane.plot(
+            [0, places[0]], [0, places[1]], color=BLACK, label="the readings (1, 3)"
+        )
+        plane.plot(
+            [0, foot[0]], [0, foot[1]], color=BLUE, lw=3, label="the fit (1.4, 2.8)"
+        )
+        plane.plot([foot[0], 1], [foot[1], 3], ":", color=VERMILLION, label="the rest")
+        plane.set(xlabel="place after 1 s (m)", ylabel="place after 2 s (m)")
+        plane.set(xlim=(-0.5, 4.5), ylim=(0, 5), aspect="equal")
+        plane.set(title="The same as one point in a plane")
+        plane.legend(loc="lower right")
+
+
+draw_two_readings()
+
+# %% [markdown]
+# **What you saw.** The best speed is 1.4 m/s: the later reading counts more, as there an error of
+# the speed shows more. The right panel says why just this one. There both readings together are
+# *one point*, $(1, 3)$. All that a speed can produce, $w\,(1, 2)$, is a line. The nearest place
+# on the line is the foot of the perpendicular. **The rest stands at a right angle to the line.**
+#
+# By hand: the rest is $(1 - w,\; 3 - 2w)$. Its product with $(1, 2)$ must be zero:
+# $1 - w + 2\,(3 - 2w) = 7 - 5w = 0$, so $w = 1.4$.
+#
+# ## The normal equations
+#
+# Now several **features**: functions of time such as $1, t, t^2$, the columns of a matrix $X$. A
+# model is their weighted sum, $Xw$. The rest $y - Xw$ must be at right angles to *every* column:
+#
+# $$X^\top (y - Xw) = 0, \qquad\text{so}\qquad X^\top X\, w = X^\top y.$$
+#
+# These are the **normal equations**. A worked case: a line $w_0 + w_1 t$ through the readings 1,
+# 3, 2 at the times 0, 1, 2. With the columns $(1, 1, 1)$ and $(0, 1, 2)$,
+#
+# $$\begin{pmatrix} 3 & 3\\ 3 & 5 \end{pmatrix} \begin{pmatrix} w_0\\ w_1 \end{pmatrix} =
+# \begin{pmatrix} 6\\ 7 \end{pmatrix}, \qquad w_0 = 1.5, \quad w_1 = 0.5.$$
+#
+# The fit is 1.5, 2, 2.5; the rest is $-0.5, 1, -0.5$. Its sum is 0, and so is
+# $0 \cdot (-0.5) + 1 \cdot 1 + 2 \cdot (-0.5)$.
 
 
 # %%
 def least_squares(X, y, ridge=1e-9):
-    """Weights from the normal equations; the tiny ridge keeps them solvable where columns depend on each other."""
-    return np.linalg.solve(X.T @ X + ridge * np.eye(X.shape[1]), X.T @ y)
+    """Weights from the normal equations, for X (rows, features)."""
+    products = X.T @ X
+    steadied = products + ridge * np.eye(len(products))
+    return np.linalg.solve(steadied, X.T @ y)
 
 
-def polynomial(t, degree):
-    return np.polynomial.legendre.legvander(
-        t / 2.5 - 1, degree
-    )  # powers of t, mixed to be as different as can be
+X = np.column_stack([np.ones(3), [0.0, 1.0, 2.0]])
+y = np.array([1.0, 3.0, 2.0])
+w = least_squares(X, y)
+lesson.show("weights", w)
+lesson.show("rest", y - X @ w)
+
+# %% [markdown]
+# The tiny `ridge` keeps the equations solvable where one column is nearly a sum of others. (A
+# larger one would hold the weights small on purpose. That is called **regularisation**.)
+#
+# Does our function find what it should on a real case? Forty features, a hundred observations.
+
+# %%
+A = rng.standard_normal((100, 40))
+b = rng.standard_normal(100)
+ours = least_squares(A, b)
+theirs, *_ = np.linalg.lstsq(A, b)
+right_angles = np.abs(A.T @ (b - A @ ours)).max()
+lesson.claim("products of the rest and 40 columns: largest", right_angles, below=1e-6)
+lesson.same("our weights and np.linalg.lstsq's", ours, theirs, limit=1e-8)
+
+mean_of_speeds = np.mean(places / times)
+slanted = times @ (places - mean_of_speeds * times)
+lesson.claim("the mean of the speeds: rest times column", abs(slanted), above=0.1)
+
+# %% [markdown]
+# # Part 2. More weights, better fit?
+#
+# Back to pendulums. We look at a hundred of them, each at 50 moments within 5 s, with lesson 1's
+# noise of SD $0.1\,t$. As features we take all powers of time up to some **degree**.
+#
+# Then we look at the *same* motions again, at the same moments. Only the noise is fresh. The
+# first look is to fit (**train**), the second to judge (**test**). The judge is the **mean
+# squared error**.
 
 
-def sinusoid(t, y, seen):
-    """The best a cos(wt) + b sin(wt) for each column of y, fitted to the rows that are seen: curves, w, a, b."""
-    w = np.linspace(1.2, 4.0, 57)
-    X = np.stack([np.cos(np.outer(w, t)), np.sin(np.outer(w, t))], axis=-1)
-    ab = np.stack([least_squares(x[seen], y[seen]) for x in X])
-    errors = np.mean((X @ ab - y)[:, seen] ** 2, axis=1)
-    best, column = np.argmin(errors, axis=0), np.arange(y.shape[1])
-    return (X @ ab)[best, :, column].T, w[best], *ab[best, :, column].T
+# %%
+def error(prediction, y):
+    """The mean squared error, in rad^2."""
+    return np.mean((prediction - y) ** 2)
 
 
-score = lambda prediction, y: np.mean((prediction - y) ** 2)
+def powers(t, degree):
+    """Polynomials of degree 0, 1, ... as columns: (times, degree + 1).
+
+    Legendre's are powers of time, mixed to be as different as can be.
+    """
+    return np.polynomial.legendre.legvander(t / 2.5 - 1, degree)
+
+
 seen_twice = datasets.pendulum_trajectories(100, rng, view=50)
-t, true, train = seen_twice.t, seen_twice.clean.T, seen_twice.theta.T
+t = seen_twice.t
+true = seen_twice.clean.T  # (times, pendulums)
+train = seen_twice.theta.T
 test = true + 0.1 * t[:, None] * rng.standard_normal(true.shape)
-degrees = np.arange(1, 41)
-fits = [polynomial(t, d) @ least_squares(polynomial(t, d), train) for d in degrees]
-train_scores, test_scores = (
-    [score(f, train) for f in fits],
-    [score(f, test) for f in fits],
-)
-best = int(np.argmin(test_scores))
-wave_score = score(sinusoid(t, train, t >= 0)[0], test)
-lesson.verdict(
-    f"from degree {degrees[best]} to 40 the train error falls from {train_scores[best]:.3f} to "
-    f"{train_scores[-1]:.3f} rad^2 (to less than half), the test error rises from {test_scores[best]:.3f} to "
-    f"{test_scores[-1]:.3f} (by a fifth or more)",
-    train_scores[-1] < 0.5 * train_scores[best]
-    and test_scores[-1] > 1.2 * test_scores[best],
-)
-lesson.verdict(
-    f"a sinusoid, 3 numbers, has test error {wave_score:.3f}; the best polynomial's is larger, {test_scores[best]:.3f}",
-    wave_score < test_scores[best],
+lesson.show(
+    "one column of X for each power up to 8, (times, features)", powers(t, 8).shape
 )
 
 # %% [markdown]
-# More weights always fit *these* points better: in the end they fit the noise. And features that know the subject beat
-# features that do not. The difference is stark outside the data: fit the first 3.5 s, predict the rest.
+# > **Predict.** We raise the degree from 1 to 40. What will the train error do? And the test
+# > error?
+
+# %%
+curve = {}  # by degree: (times, pendulums)
+train_error = {}
+test_error = {}
+for degree in range(1, 41):
+    X_powers = powers(t, degree)
+    curve[degree] = X_powers @ least_squares(X_powers, train)  # all pendulums at once
+    train_error[degree] = error(curve[degree], train)
+    test_error[degree] = error(curve[degree], test)
+
+rows = {}
+for degree in (3, 8, 20, 40):
+    rows[f"degree {degree}"] = {
+        "train": train_error[degree],
+        "test": test_error[degree],
+    }
+lesson.table("mean squared error (rad^2)", rows)
+
+# %%
+on_train = train_error[40] / train_error[8]
+on_test = test_error[40] / test_error[8]
+lesson.claim("train error at degree 40 over that at degree 8", on_train, below=0.5)
+lesson.claim("test error at degree 40 over that at degree 8", on_test, above=1.2)
+rises = test_error[3] / test_error[8]
+lesson.claim("test error at degree 3 over that at degree 8", rises, above=2)
+
+# %% [markdown]
+# With few weights the curve is too stiff: it is wrong on both looks (**underfitting**). With many
+# it also follows the noise of the first look, and noise does not come again: this is
+# **overfitting**. The train error cannot tell. It always falls.
+#
+# ## Features that know the subject
+#
+# A pendulum swings. So fit a wave instead, $a \cos(wt) + b \sin(wt)$. For a given $w$ that is
+# linear in $a$ and $b$; we try 57 values of $w$.
+
+
+# %%
+def fit_wave(y, seen):
+    """The best wave for one motion y (times,), judged at the times that are seen."""
+    least = np.inf
+    for w in np.linspace(1.2, 4.0, 57):
+        X = np.column_stack([np.cos(w * t), np.sin(w * t)])
+        a, b = least_squares(X[seen], y[seen])
+        wave = X @ [a, b]
+        missing = error(wave[seen], y[seen])
+        if missing < least:
+            least = missing
+            best = wave
+    return best
+
+
+# %%
+def fit_waves(seen):
+    """The best wave for each of the hundred motions: (times, pendulums)."""
+    waves = []
+    for motion in train.T:
+        waves.append(fit_wave(motion, seen))
+    return np.column_stack(waves)
+
+
+always = t >= 0
+wave_error = error(fit_waves(always), test)
+best_degree = min(test_error, key=test_error.get)
+lesson.show("the best degree, chosen with the answers in hand", best_degree)
+lesson.show("its test error", test_error[best_degree], "rad^2")
+lesson.show("a wave of 3 numbers: test error", wave_error, "rad^2")
+
+# %% [markdown]
+# > **Predict.** Fit only the first 3.5 s, and let both curves run on to 5 s. How wrong will the
+# > wave be there, and the polynomial of degree 8?
 
 # %%
 early = t < 3.5
-waves = sinusoid(t, train, early)[0]
-octics = polynomial(t, 8) @ least_squares(polynomial(t, 8)[early], train[early])
-wave_ahead, octic_ahead = (
-    score(curves[~early], test[~early]) for curves in (waves, octics)
+late = ~early
+waves_ahead = fit_waves(early)
+powers_ahead = powers(t, 8) @ least_squares(powers(t, 8)[early], train[early])
+wave_late = error(waves_ahead[late], test[late])
+powers_late = error(powers_ahead[late], test[late])
+lesson.show("the waves' error from 3.5 s to 5 s", wave_late, "rad^2")
+lesson.show("the polynomials'", powers_late, "rad^2")
+
+# %%
+wave_gain = test_error[best_degree] / wave_error
+lesson.claim("best polynomial's test error over the wave's", wave_gain, above=1)
+lesson.claim(
+    "after the data: polynomials' error over waves'", powers_late / wave_late, above=100
 )
-lesson.verdict(
-    f"predicting 3.5 s to 5 s, the sinusoid errs by {wave_ahead:.2f} rad^2 and the polynomial of degree 8 by "
-    f"{octic_ahead:.0f} (at least 100 times as much)",
-    octic_ahead > 100 * wave_ahead,
+
+
+# %% tags=["hide-input"]
+def draw_overfitting():
+    one = int(np.argmax(np.abs(true).max(axis=0)))  # the widest swing
+    with lesson.figure("overfitting", panels=3) as (fits, scores, ahead):
+        fits.plot(t, train[:, one], "o", ms=4, color=SKY, label="first look")
+        for degree, colour in ((3, GREEN), (8, BLACK), (40, VERMILLION)):
+            fits.plot(
+                t, curve[degree][:, one], color=colour, lw=1.3, label=f"degree {degree}"
+            )
+        fits.set(xlabel="time (s)", ylabel="angle (rad)", ylim=(-3, 4.2))
+        fits.set(title="Too stiff, about right, too obedient")
+        fits.legend(loc="upper center", ncol=2)
+
+        scores.plot(train_error.keys(), train_error.values(), color=SKY, label="train")
+        scores.plot(
+            test_error.keys(), test_error.values(), color=VERMILLION, label="test"
+        )
+        scores.axhline(wave_error, color=BLUE, ls="--", label="a wave, test")
+        scores.set(
+            xlabel="degree of the polynomial", ylabel="error (rad²)", ylim=(0, 0.3)
+        )
+        scores.set(title="The train error always falls")
+
+        ahead.axvspan(0, 3.5, color=SKY, alpha=0.2, lw=0)
+        ahead.plot(t, true[:, one], color=GREY, lw=3, label="true")
+        ahead.plot(t, waves_ahead[:, one], color=BLUE, label="wave")
+        ahead.plot(t, powers_ahead[:, one], color=BLACK, label="degree 8")
+        ahead.set(xlabel="time (s)", ylabel="angle (rad)", ylim=(-3, 4.2))
+        ahead.set(title="Fitted on the shaded part only")
+        ahead.legend(loc="upper left")
+
+
+draw_overfitting()
+
+# %% [markdown]
+# **What you saw.** The red curve on the left runs through nearly every dot, and is the worst of
+# the three where it counts. A wave has three numbers instead of nine and beats every polynomial.
+# Outside the data the difference is a factor of thousands: powers grow, and waves come back.
+
+# %% [markdown]
+# # Part 3. The floor
+#
+# What is the best possible score? Imagine somebody who knows the true motion. The noise is left,
+# and nobody can foresee it. Its variance at time $t$ is $(0.1\,t)^2$: 0.01 after 1 s, 0.25 after
+# 5 s. The mean of a square over such a time is a third of its last value, so $0.25/3 = 0.083$
+# rad².
+#
+# In general, an observation is $y = \theta + \varepsilon$. The noise $\varepsilon$ has nothing to
+# do with any model $f$, so the mixed term averages out. With $\mathrm E$ for the mean,
+#
+# $$\mathrm E\,(y - f)^2 = \mathrm E\,(\theta - f)^2 + \mathrm E\,\varepsilon^2 \;\ge\;
+# \mathrm E\,\varepsilon^2 = \frac15\int_0^5 (0.1\,t)^2\,dt = 0.083\ \text{rad}^2.$$
+#
+# This is called the **irreducible error**. We call it the floor.
+#
+# > **Predict.** A physicist is told the true factors of each pendulum, and simulates. A second
+# > one is told rods that are 5 % too long. By how much do their errors lie above the floor?
+
+# %%
+data = datasets.pendulum_trajectories(lesson.pick(full=4000, quick=800), rng)
+floor = np.mean((0.1 * data.t) ** 2)
+
+
+def physicist(stretched=1.0):
+    """Motions simulated from the true factors, the rods made longer or shorter."""
+    rods = stretched * data.length
+    return pendulum.simulate(data.theta0, data.omega0, rods).theta
+
+
+told_right = error(physicist(), data.theta)
+told_wrong = error(physicist(1.05), data.theta)
+lesson.show("the floor", floor, "rad^2")
+lesson.show("told the true factors", told_right, "rad^2")
+lesson.show("told rods 5 % too long", told_wrong, "rad^2")
+
+# %%
+lesson.claim(
+    "the physicist's error over the floor", told_right / floor, near=1, within=0.02
+)
+lesson.claim("the same, with rods 5 % too long", told_wrong / floor, above=1.08)
+impossible = train_error[40] / np.mean((0.1 * t) ** 2)
+lesson.claim("degree 40: train error over its floor", impossible, below=0.5)
+
+# %% [markdown]
+# Even the one who made the data cannot do better. **A model that scores clearly less has seen the
+# answers.** Degree 40 did: on its train look it is at a fifth of the floor.
+#
+# ## A share instead of an error
+#
+# Often one reads a score between 0 and 1, the share of the variance that is explained:
+#
+# $$R^2 = 1 - \frac{\text{mean squared error}}{\text{variance of the observations}}.$$
+#
+# Always guessing the mean has $R^2 = 0$. A perfect guess would have 1, but the floor does not
+# allow it: with a variance of about 0.77, the ceiling is $1 - 0.083/0.77 = 0.89$.
+
+# %%
+variance = np.var(data.theta)
+ceiling = 1 - floor / variance
+lesson.show("variance of all observed angles", variance, "rad^2")
+lesson.show("the physicist's R^2", 1 - told_right / variance)
+lesson.claim("ceiling of R^2", ceiling, near=0.89, within=0.02)
+
+
+# %% tags=["hide-input"]
+def draw_floor():
+    with lesson.figure("floor", panels=2, width=5.4) as (over_time, bars):
+        for stretched, colour, name in (
+            (1.05, VERMILLION, "rods 5 % too long"),
+            (1.0, BLUE, "true factors"),
+        ):
+            missing = physicist(stretched) - data.theta
+            over_time.plot(
+                data.t, np.mean(missing**2, axis=0), color=colour, label=name
+            )
+        over_time.plot(data.t, (0.1 * data.t) ** 2, ":", color=BLACK, label="(0.1 t)²")
+        over_time.set(xlabel="time (s)", ylabel="mean squared error (rad²)")
+        over_time.set(title="The physicist's error is the noise")
+
+        names = ["degree 8,\ntest", "wave,\ntest", "physicist", "degree 40,\ntrain"]
+        values = [test_error[8], wave_error, told_right, train_error[40]]
+        bars.bar(names, values, color=[BLACK, BLUE, GREEN, SKY])
+        bars.axhline(floor, color=PURPLE, ls="--", label="floor")
+        bars.set(ylabel="mean squared error (rad²)", ylim=(0, 0.14))
+        bars.set(title="Below the floor: has seen the answers")
+
+
+draw_floor()
+
+# %% [markdown]
+# **What you saw.** The blue curve lies on the dotted one, at each moment. Somebody with slightly
+# wrong rods is above it, more and more. And the one bar under the floor belongs to a score that
+# means nothing.
+
+# %% [markdown]
+# # Part 4. A score that is too good
+#
+# So far each pendulum had its own curve. Now we want *one* model for all: given the factors of a
+# pendulum that nobody has seen move, predict its motion. There is a table, one row for each
+# observation: four factors, the time, the angle.
+#
+# Our model is the laziest there is. It draws a curve of degree 8 through the dots of each
+# pendulum that it knows. Asked about a pendulum, it looks up the one with the most similar
+# factors, and reads off *that* curve. Such a model is called a **nearest neighbour**; it only
+# remembers.
+#
+# To judge it, we hold back a fifth of the table. **A fifth of its rows? Or of its pendulums?**
+#
+# > **Predict.** With rows held back, four fifths of *every* pendulum's dots are known. Which way
+# > gives the smaller error? Which of the two is what we asked for?
+
+
+# %%
+def scaled(values, low, high):
+    """From the range low..high to -1..1."""
+    return 2 * (values - low) / (high - low) - 1
+
+
+def scaled_factors(data):
+    """(pendulums, 4), each between -1 and 1; the ranges are those of lesson 1."""
+    theta0 = scaled(data.theta0, 0.5, 1.5)
+    omega0 = scaled(data.omega0, 0.5, 1.5)
+    length = scaled(data.length, 1.0, 2.5)
+    mass = scaled(data.mass, 1.0, 2.5)
+    return np.column_stack([theta0, omega0, length, mass])
+
+
+# %%
+def remember(data, known):
+    """A curve of degree 8 through the known dots of each pendulum: (pendulums, times)."""
+    X = powers(data.t, 8)
+    curves = []
+    for dots, is_known in zip(data.theta, known):
+        weights = least_squares(X[is_known], dots[is_known])
+        curves.append(X @ weights)
+    return np.stack(curves)
+
+
+def look_up(factors, known_factors):
+    """For each row of factors, the place of the most similar known ones."""
+    nearest = []
+    for wanted in factors:
+        distances = np.sum((known_factors - wanted) ** 2, axis=1)
+        nearest.append(np.argmin(distances))
+    return np.array(nearest)
+
+
+# %%
+def error_by_rows(data, factors, dice):
+    """A fifth of all rows is held back, wherever it lies."""
+    held = dice.random(data.theta.shape) < 0.2  # (pendulums, times)
+    curves = remember(data, ~held)
+    prediction = curves[look_up(factors, factors)]  # each pendulum finds itself
+    return error(prediction[held], data.theta[held])
+
+
+def error_by_pendulums(data, factors, dice):
+    """A fifth of the pendulums is held back, with all their rows."""
+    order = dice.permutation(len(data))
+    held, kept = np.split(order, [len(data) // 5])
+    curves = remember(data.take(kept), np.ones((len(kept), len(data.t)), bool))
+    prediction = curves[look_up(factors[held], factors[kept])]
+    return error(prediction, data.theta[held])
+
+
+# %% [markdown]
+# A single split of a few pendulums is a matter of luck. We take the mean over several tables,
+# each of 40 pendulums.
+#
+# And a third experiment, to find the *cause*. We give every pendulum four random numbers in place
+# of its factors: a **name**, which says nothing of how it swings.
+#
+# > **Predict.** What will the two ways of splitting say of a model that knows nothing but names?
+
+# %%
+TABLES = lesson.pick(full=32, quick=8)
+
+
+def errors_of_both_splits(pendulums, tables):
+    """Mean errors, by what stands in the table and by the kind of split."""
+    errors = {"factors": [], "names": []}
+    for _ in range(tables):
+        data = datasets.pendulum_trajectories(pendulums, rng, view=100)
+        names = rng.uniform(-1, 1, (pendulums, 4))
+        seed = rng.integers(2**32)  # both are split alike
+        for what, given in (("factors", scaled_factors(data)), ("names", names)):
+            rows = error_by_rows(data, given, np.random.default_rng(seed))
+            others = error_by_pendulums(data, given, np.random.default_rng(seed))
+            errors[what].append([rows, others])
+    return {what: np.mean(pairs, axis=0) for what, pairs in errors.items()}
+
+
+of_40 = errors_of_both_splits(40, TABLES)
+rows = {}
+for what, (by_rows, by_pendulums) in of_40.items():
+    rows[what] = {"rows held back": by_rows, "pendulums held back": by_pendulums}
+rows["always the mean"] = {"rows held back": variance, "pendulums held back": variance}
+lesson.table("a model that remembers, 40 pendulums: error (rad^2)", rows)
+
+# %%
+rows_known, others_known = of_40["factors"]
+rows_named, others_named = of_40["names"]
+lesson.claim(
+    "factors: error by pendulums over that by rows",
+    others_known / rows_known,
+    above=1.5,
+)
+lesson.claim(
+    "by rows: error with names less that with factors",
+    rows_named - rows_known,
+    exactly=0,
+)
+lesson.claim(
+    "names: error by pendulums over that by rows", others_named / rows_named, above=4
 )
 
 # %% [markdown]
-# ## The floor
+# **Look at the first column.** By rows, a model that knows only names scores *exactly* as well as
+# one that knows the factors, to the last digit. So that score does not measure knowledge of
+# pendulums at all. Every pendulum lies on both sides of the split. The held rows ask for a curve
+# that the model has already drawn, and all it must do is recognise whose it is. This is a
+# **leak**.
 #
-# What is the best possible score? An observation is $y = \theta + \varepsilon$, and the noise $\varepsilon$ has nothing
-# to do with any model $f$, so the cross term averages out:
+# By pendulums the truth comes out: with factors it is far above the floor, and with names about
+# as bad as always guessing the mean.
 #
-# $$E(y - f)^2 = E(\theta - f)^2 + E\varepsilon^2 \;\ge\; E\varepsilon^2
-#   = \frac15\int_0^5 (0.1\,t)^2\,dt = \frac{0.01 \cdot 25}{3} = 0.083 .$$
+# **Always split by what you want to generalise to.** For us that is the pendulum.
+# `datasets.train_test_split` knows no other way.
 #
-# Even the one who made the data cannot do better. A model that scores clearly less has seen the data it is tested on.
-
-# %%
-data = datasets.pendulum_trajectories(800 if lesson.quick else 4000, rng)
-physicist = pendulum.simulate(data.theta0, data.omega0, data.length).theta
-measured, floor = score(physicist, data.theta), 0.01 * np.mean(data.t**2)
-ceiling = 1 - floor / np.var(data.theta)
-lesson.verdict(
-    f"told the true factors, the physicist errs by {measured:.4f} rad^2; the noise's variance is {floor:.4f} "
-    f"(within 2 %), so R^2 = 1 - error / variance is at most {ceiling:.3f}",
-    abs(measured / floor - 1) < 0.02,
-)
-
-# %% [markdown]
-# ## A score that is too good
+# ## A model that cannot remember
 #
-# Now one model for *all* pendulums: predict the angle from time and factors. As features we take all products of up to
-# three of the four scaled factors (35 of them), times polynomials of degree 9 in time: 350 weights, linear still. The
-# table has one row per observation, and we hold out a fifth of it. Of its rows? Or of its pendulums?
+# Is a split by rows always wrong? A leak needs a memory. Take least squares with features of
+# *all* factors: the products of up to three of them (there are 35, with the 1), each times the
+# powers of time up to 9. That is 350 weights for everything.
 
 
 # %%
-def table(data):
-    """Features (rows, 350) and observed angles (rows,); 100 rows per pendulum, in order."""
-    z = np.stack(
-        [
-            2 * data.theta0 - 2,
-            2 * data.omega0 - 2,
-            data.length / 0.75 - 7 / 3,
-            data.mass / 0.75 - 7 / 3,
-        ]
-    )
-    picks = (
-        list(c) for k in range(4) for c in combinations_with_replacement(range(4), k)
-    )
-    of_factors = np.stack([np.prod(z[c], axis=0) for c in picks], axis=1)
-    X = of_factors[:, None, :, None] * polynomial(data.t, 9)[None, :, None, :]
-    return X.reshape(data.theta.size, -1), data.theta.ravel()
+def table_of(data):
+    """Features (pendulums, times, 350)."""
+    products = [np.ones(len(data))]
+    for number in (1, 2, 3):
+        for chosen in combinations_with_replacement(scaled_factors(data).T, number):
+            products.append(np.prod(chosen, axis=0))
+    of_factors = np.stack(products, axis=1)  # (pendulums, 35)
+    of_time = powers(data.t, 9)  # (times, 10)
+    features = np.einsum("pf,td->ptfd", of_factors, of_time)
+    return features.reshape(len(data), len(data.t), 350)
 
 
-def held_out_scores(pendulums):
-    """The same model judged on a fifth of the rows and on a fifth of the pendulums."""
+def fit_and_judge(features, angles, held):
+    """The error on what is held back, after a fit of the rest; held: (pendulums, times)."""
+    weights = least_squares(features[~held], angles[~held], ridge=1e-6)
+    return error(features[held] @ weights, angles[held])
+
+
+# %%
+def both_errors(pendulums):
+    """The linear model's errors by rows and by pendulums, for one table."""
     data = datasets.pendulum_trajectories(pendulums, rng, view=100)
-    X, y = table(data)
-    order = rng.permutation(len(y))
-    held, kept = np.split(order, [len(y) // 5])
-    by_rows = score(X[held] @ least_squares(X[kept], y[kept], 1e-6), y[held])
-    kept, held = (
-        table(part) for part in datasets.train_test_split(data, rng, test=0.2)
-    )
-    return by_rows, score(held[0] @ least_squares(*kept, 1e-6), held[1])
+    features = table_of(data)
+    some_rows = rng.random(data.theta.shape) < 0.2
+    some_pendulums = rng.random((pendulums, 1)) < 0.2
+    all_their_rows = np.broadcast_to(some_pendulums, data.theta.shape)
+    by_rows = fit_and_judge(features, data.theta, some_rows)
+    by_pendulums = fit_and_judge(features, data.theta, all_their_rows)
+    return by_rows, by_pendulums
 
 
-sizes = [40, 80, 160] if lesson.quick else [40, 80, 160, 320]
-by_rows, by_pendulums = np.mean(
-    [[held_out_scores(size) for size in sizes] for _ in range(3)], axis=0
-).T
-lesson.verdict(
-    f"with 40 pendulums a split by rows promises an error of {by_rows[0]:.2f} rad^2; on pendulums left out "
-    f"it is {by_pendulums[0]:.2f} (at least 3 times as much)",
-    by_pendulums[0] > 3 * by_rows[0],
+MANY = lesson.pick(full=320, quick=260)
+linear = np.mean([both_errors(MANY) for _ in range(4)], axis=0)
+memory = errors_of_both_splits(MANY, 1)["factors"]
+rows = {}
+for name, (by_rows, by_pendulums) in (("350 weights", linear), ("remembers", memory)):
+    rows[name] = {"rows held back": by_rows, "pendulums held back": by_pendulums}
+lesson.table(f"{MANY} pendulums: error (rad^2)", rows)
+
+# %%
+lesson.claim(
+    "350 weights: error by pendulums over that by rows",
+    linear[1] / linear[0],
+    below=1.25,
 )
-lesson.verdict(
-    f"with {sizes[-1]} both nearly agree, {by_rows[-1]:.3f} and {by_pendulums[-1]:.3f} (within 25 %), above the floor",
-    abs(by_pendulums[-1] / by_rows[-1] - 1) < 0.25 and by_pendulums[-1] > floor,
+lesson.claim(
+    "350 weights: error by pendulums over the floor", linear[1] / floor, above=1
 )
 
 # %% [markdown]
-# With rows split at random every pendulum lies on both sides. The model may simply remember each of its 40 curves, and
-# the held-out rows reward it for that: they **leak**. Always split by what you want to generalise to. For us that is
-# the pendulum, and `datasets.train_test_split` knows no other way.
-
-# %%
-fig, axes = plt.subplots(1, 3, figsize=(13, 4.2), layout="constrained")
-j = int(np.argmax(np.abs(true).max(axis=0)))
-axes[0].axvspan(0, 3.5, color="#eef2f7", lw=0)
-axes[0].plot(t, train[:, j], "o", ms=4, color="#8fa3bf", label="observed")
-axes[0].plot(t, true[:, j], color="#444444", lw=1, ls="--", label="true")
-axes[0].plot(t, waves[:, j], color="#1f4e8c", lw=2, label="sinusoid")
-axes[0].plot(t, octics[:, j], color="#c0392b", lw=2, label="degree 8")
-axes[0].set(
-    xlabel="time (s)",
-    ylabel="angle (rad)",
-    ylim=(-3, 3.9),
-    title="Fitted on the shaded part only",
-)
-axes[0].legend(frameon=False, loc="upper left", ncol=2, handlelength=1.5)
-axes[1].plot(degrees, train_scores, color="#8fa3bf", lw=2, label="train")
-axes[1].plot(degrees, test_scores, color="#c0392b", lw=2, label="test")
-axes[1].plot(
-    2, wave_score, "D", color="#1f4e8c", label="sinusoid (3 numbers), test"
-)  # degree 2 has 3 weights too
-axes[1].axhline(0.01 * np.mean(t**2), color="k", lw=1, ls=":", label="floor")
-axes[1].set(
-    xlabel="degree of the polynomial",
-    ylabel="mean squared error (rad²)",
-    title="One fit each",
-    ylim=(0, 0.3),
-)
-axes[2].loglog(sizes, by_rows, "o-", color="#e08e0b", label="split by rows")
-axes[2].loglog(sizes, by_pendulums, "o-", color="#2a9d8f", label="split by pendulums")
-axes[2].axhline(floor, color="k", lw=1, ls=":", label="floor")
-axes[2].set(
-    xlabel="pendulums in the table",
-    ylabel="held-out mean squared error (rad²)",
-    title="One model for all",
-)
-axes[2].set_xticks(sizes, sizes)
-axes[2].minorticks_off()
-axes[2].set_yticks([0.1, 0.2, 0.5, 1.0, 2.0], ["0.1", "0.2", "0.5", "1", "2"])
-for ax in axes[1:]:
-    ax.legend(frameon=False)
-lesson.save(fig)
-
-# %% [markdown]
-# ## The best features are the equation itself
-#
-# A pendulum's curve has three degrees of freedom, $z = (\theta_0, \omega_0, g/L)$. So fit *them*. The curve $G(z)$ is
-# not linear in the unknowns, but nearly so for small changes: $G(z + \delta) \approx G(z) + J\delta$, with slopes $J$
-# found by small nudges. Each round is a least-squares problem for $\delta$ with the columns of $J$ as features: the
-# **Gauss-Newton** method. It starts from the sinusoid, corrected for the amplitude by lesson 1's exact period.
+# With so many pendulums 350 weights cannot hold all their curves. They have to find what the
+# curves have in common; both splits nearly agree, not far above the floor. The model that
+# remembers is still fooled. (With *few* pendulums the linear model has a trouble of its own,
+# which is no leak: exercise 5.)
 
 
-# %%
-def curves(z):
-    """G: angles (n, 100) of pendulums with factors z (n, 3)."""
-    return pendulum.simulate(
-        z[:, 0], z[:, 1], pendulum.GRAVITY / z[:, 2], steps=500, dt=0.01
-    ).theta[:, ::5]
+# %% tags=["hide-input"]
+def draw_leak():
+    sizes = [20, 40, 80, 160]
+    by_size = [errors_of_both_splits(n, lesson.pick(full=6, quick=3)) for n in sizes]
+    by_rows = [errors["factors"][0] for errors in by_size]
+    by_pendulums = [errors["factors"][1] for errors in by_size]
+    of_names = [errors["names"][1] for errors in by_size]
+    with lesson.figure("leak", panels=2, width=5.4) as (splits, bars):
+        splits.loglog(sizes, of_names, "x--", color=GREY, label="names, by pendulums")
+        splits.loglog(
+            sizes, by_pendulums, "o-", color=GREEN, label="factors, by pendulums"
+        )
+        splits.loglog(
+            sizes, by_rows, "o-", color=ORANGE, label="factors or names, by rows"
+        )
+        splits.axhline(floor, color=PURPLE, ls="--", label="floor")
+        splits.set_xticks(sizes, [str(size) for size in sizes])
+        splits.set_yticks([0.1, 0.2, 0.5, 1], ["0.1", "0.2", "0.5", "1"])
+        splits.minorticks_off()
+        splits.set(
+            xlabel="pendulums in the table", ylabel="error on what is held back (rad²)"
+        )
+        splits.set(title="A model that remembers: which split?", ylim=(0.07, 2.5))
+        splits.legend(loc="upper right", ncol=1)
+
+        places = np.arange(2)
+        for shift, column, colour, name in (
+            (-0.2, 0, ORANGE, "by rows"),
+            (0.2, 1, GREEN, "by pendulums"),
+        ):
+            heights = [linear[column], memory[column]]
+            bars.bar(places + shift, heights, 0.36, color=colour, label=name)
+        bars.axhline(floor, color=PURPLE, ls="--", label="floor")
+        bars.set_xticks(places, ["350 weights", "remembers"])
+        bars.set(ylabel="error on what is held back (rad²)")
+        bars.set(title=f"{MANY} pendulums: a leak needs a memory")
+        bars.legend(loc="upper left")
 
 
-def gauss_newton(t, y):
-    _, w, a, b = sinusoid(t, y[:, None], t >= 0)
-    z = np.concatenate(
-        [
-            a,
-            b * w,
-            (w / pendulum.arithmetic_geometric_mean(1.0, np.cos(np.hypot(a, b) / 2)))
-            ** 2,
-        ]
-    )
-    for _ in range(12):
-        ahead, behind = curves(z + 1e-4 * np.eye(3)), curves(z - 1e-4 * np.eye(3))
-        z = z + least_squares((ahead - behind).T / 2e-4, y - curves(z[None])[0])
-    return z, np.sqrt(score(curves(z[None])[0], y))
-
-
-view = data.take(slice(500)).view(100)
-mine = [gauss_newton(view.t, y) for y in view.theta[:8]]
-fit = metrics.physics_residual(view.theta, view.t)
-gap = max(np.abs(fit.residual[i] - residual) for i, (_, residual) in enumerate(mine))
-gap = max(
-    [
-        gap,
-        *(
-            np.abs([fit.factors[k][i] for k in fit.factors] - z).max()
-            for i, (z, _) in enumerate(mine)
-        ),
-    ]
-)
-lesson.verdict(
-    f"`metrics.physics_residual` finds our factors and residuals within {gap:.0e} (limit 1e-4)",
-    gap < 1e-4,
-)
-
-# %% [markdown]
-# ## The yardstick
-#
-# The library does this for hundreds of trajectories at once. What remains after the best fit tells how far a curve is
-# from physics: its **physics residual**, in radians. From here on every generator faces it, between two extremes: real
-# trajectories without noise, and a **control**, the same numbers shuffled over the pendulums at each moment, so that
-# each moment is right and the motion is nonsense.
-
-# %%
-shuffled = metrics.shuffled_control(view.clean, rng)
-judge = lambda trajectories: metrics.physics_residual(trajectories, view.t)
-ends = {"clean": judge(view.clean), "noisy": fit, "control": judge(shuffled)}
-clean, noisy, control = (np.median(found.residual) for found in ends.values())
-lesson.verdict(
-    f"median residuals: clean {clean:.0e} rad (below 1e-6), noisy {noisy:.2f} (0.26 to 0.30: the noise's root "
-    f"mean square), control {control:.2f} (above 0.5)",
-    clean < 1e-6 and 0.26 < noisy < 0.30 and control > 0.5,
-)
-fitted = {
-    name: curves(np.stack(list(found.factors.values()), axis=1))
-    for name, found in ends.items()
-}
-off = np.sqrt(score(fitted["noisy"], view.clean))
-lesson.verdict(
-    f"the curves fitted to noisy data are {off:.3f} rad from the true ones (below 0.08), the data themselves "
-    f"{np.sqrt(score(view.theta, view.clean)):.3f} rad",
-    off < 0.08,
-)
-
-fig, axes = plt.subplots(1, 3, figsize=(13, 4), layout="constrained")
-axes[0].plot(view.t, view.theta[0], "o", ms=3, color="#8fa3bf", label="observed")
-axes[0].plot(view.t, fitted["noisy"][0], color="#1f4e8c", lw=2, label="its pendulum")
-axes[0].plot(
-    view.t,
-    shuffled[0] - 4,
-    "o",
-    ms=3,
-    color="#e6b0aa",
-    label="control (moved down by 4)",
-)
-axes[0].plot(
-    view.t, fitted["control"][0] - 4, color="#c0392b", lw=2, label="its pendulum"
-)
-axes[0].set(
-    xlabel="time (s)",
-    ylabel="angle (rad)",
-    ylim=(-6.5, 4),
-    title="The closest pendulum",
-)
-axes[0].legend(frameon=False, ncol=2, loc="upper center", handlelength=1.2)
-axes[1].plot(view.g_over_l, fit.factors["g_over_l"], ".", ms=4, color="#1f4e8c")
-axes[1].axline((4, 4), slope=1, color="k", lw=1, ls=":")
-axes[1].set(
-    xlabel="true g/L (1/s²)",
-    ylabel="fitted g/L (1/s²)",
-    title="Factors read off noisy data",
-)
-for (name, found), colour in zip(ends.items(), ("#2a9d8f", "#1f4e8c", "#c0392b")):
-    axes[2].hist(found.residual, np.geomspace(1e-9, 2, 100), color=colour, label=name)
-axes[2].set(
-    xscale="log",
-    xlabel="physics residual (rad)",
-    ylabel="trajectories",
-    title="The yardstick and its ends",
-)
-axes[2].legend(frameon=False, loc="upper center")
-lesson.save(fig, "yardstick")
+draw_leak()
 lesson.end()
 
 # %% [markdown]
-# Notice what the fit has done: it took a noisy curve and gave back the three numbers that made it. $G$ runs from
-# factors to curves, the fit runs backwards. In lesson 21 a network learns both ways at once, without the equation.
+# **What you saw.** The orange line says: 20 pendulums are enough, and more do not help. That is
+# wrong. The green one says how the model does on a pendulum it has not met.
 #
-# ## Exercises
+# # What it means
 #
-# 1. The noise at $t$ has SD $0.1\,t$, so late points deserve less trust. Write `weighted_least_squares(X, y, sd)` and
-#    show that with it a polynomial of degree 8 comes nearer to the true curves of `seen_twice` (use $0.1\,t + 0.01$).
-# 2. Write `expected_test_error(X, sd)`: the noise's mean variance plus $\tfrac1n\sum_{ij} H_{ij}^2\,\mathrm{sd}_j^2$,
-#    with $H = X(X^\top X)^{-1}X^\top$. For degree 20 it should meet the measured test error within 10 %.
-# 3. Leave the mass out of `table`. How many weights remain, and how does the error on pendulums left out change, with
-#    40 of them? Why does it help to take this away?
-# 4. Give `physics_residual` pendulums with drag 0.3 kg/s and no noise, first as they are, then with `drag=True`. What
-#    are the median residuals?
+# * The best fit is the one whose rest stands at right angles to all features.
+# * The train error always falls with more weights. Only fresh observations tell what was learned:
+#   the motion, or the noise.
+# * The variance of the noise is a floor. A score below it has seen the answers.
+# * A split must separate what you want to generalise over. The test of a leak: does a model that
+#   knows only names score just as well?
 #
-# ## Sources
+# # Exercises
 #
-# T. Hastie, R. Tibshirani, J. Friedman, *The Elements of Statistical Learning*, 2nd edition (2009), chapters 3 and 7;
-# D. Marquardt, *An algorithm for least-squares estimation of nonlinear parameters*, Journal of the SIAM 11 (1963);
-# A. Honchar, *From high-school physics to GANs* (2021), from which the data set comes.
+# **1. Fewer looks** (5 minutes). Set `view=50` to `view=20` where the pendulums are seen twice,
+# and let the loop over degrees end at 19. Print both errors for degrees 8, 12 and 19. What
+# becomes of the train error, and why? *Why:* twenty weights can repeat twenty dots.
+#
+# **2. A worse second look** (5 minutes). Make the noise of the second look twice as large,
+# `0.2 * t[:, None]`. By how much do the test errors rise? Is another degree the best now? *Why:*
+# the floor rises for all models alike.
+#
+# **3. Trust the early dots** (15 minutes). Late dots are noisier and deserve less trust. *Write*
+# `weighted_least_squares(X, y, sd)`: divide each row of $X$ and $y$ by its SD first. Use degree
+# 8, all of `train` and $0.1\,t + 0.01$. *Check:* in the first second the RMS distance to `true`
+# falls to 0.4 to 0.7 of that without weights. Over all 5 s it hardly changes; why?
+#
+# **4. Foresee the test error** (20 minutes). *Write* `expected_test_error(X, sd)`: the mean
+# variance of the noise, plus $\frac1n \sum_{ij} H_{ij}^2\, \mathrm{sd}_j^2$ with
+# $H = X (X^\top X)^{-1} X^\top$. *Check:* for degree 20 it meets the measured test error within
+# 10 %. *Why:* the price of weights can be told before anything is fitted, if the noise is known.
+#
+# **5. Judge: is it a leak?** (20 minutes) A colleague runs `both_errors` with 44 pendulums and
+# finds an error by pendulums many times that by rows. "A huge leak!" Find the mean of four runs,
+# by pendulums, for 20, 44 and 120 pendulums. *Check:* the worst is 44, though it has *more* data
+# than 20. About 35 are left to train, and there are 35 products of factors. *Decide:* what
+# happens there? *Why:* where weights are as many as what determines them, they are barely
+# determined and explode. Below and above it is better: this is called **double descent**, and is
+# not a leak.
+#
+# # Sources
+#
+# T. Hastie, R. Tibshirani, J. Friedman, *The Elements of Statistical Learning*, 2nd edition
+# (2009), chapters 3 and 7. M. Belkin, D. Hsu, S. Ma, S. Mandal, *Reconciling modern
+# machine-learning practice and the classical bias-variance trade-off*, PNAS 116 (2019), on double
+# descent. A. Honchar, *From high-school physics to GANs* (2021), from which the data set comes.
