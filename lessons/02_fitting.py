@@ -449,6 +449,12 @@ def scaled_factors(data):
     return np.column_stack([theta0, omega0, length, mass])
 
 
+lesson.show(
+    "a rod of 1.0, of 1.75 and of 2.5 m", scaled(np.array([1.0, 1.75, 2.5]), 1, 2.5)
+)
+lesson.show("the factors of one pendulum, scaled", scaled_factors(data)[0])
+
+
 # %%
 def remember(data, known):
     """A curve of degree 8 through the known dots of each pendulum: (pendulums, times)."""
@@ -467,6 +473,11 @@ def look_up(factors, known_factors):
         distances = np.sum((known_factors - wanted) ** 2, axis=1)
         nearest.append(np.argmin(distances))
     return np.array(nearest)
+
+
+three_known = np.array([[0.0], [0.5], [0.9]])
+asked = np.array([[0.6], [-1.0]])
+lesson.show("0.6 and -1.0 asked, 0.0, 0.5, 0.9 known", look_up(asked, three_known))
 
 
 # %%
