@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 14. Games: rules for two
 #
-# *Part 4: adversaries. 55 minutes.*
+# *Part 4: adversaries. 60 minutes.*
 #
 # **The question.** What does it mean to learn when somebody else learns against you? So far one
 # loss went down, and we called that learning. From lesson 15 on two networks learn against each
@@ -19,7 +19,7 @@
 #
 # **You need** gradients (lesson 4) and lesson 1, from which an old acquaintance returns.
 #
-# **Four parts**, 10 to 15 minutes each. One may stop after any of them.
+# **Four parts**, about 15 minutes each. One may stop after any of them.
 #
 # 1. One side for good, or dice?
 # 2. Learning by playing

@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 15. The discriminator: what a detective knows
 #
-# *Part 4: adversaries. 60 minutes.*
+# *Part 4: adversaries. 75 minutes.*
 #
 # **The question.** How can a network learn to make examples when nobody can write down their
 # density? Lessons 10 and 11 fitted distributions by likelihood, which takes a formula for the
@@ -22,7 +22,7 @@
 # **You need** networks and Adam (lessons 5 and 6), the divergences of lesson 11, and the games of
 # lesson 14.
 #
-# **Five parts**, about 12 minutes each. One may stop after any of them.
+# **Five parts**, about 15 minutes each. One may stop after any of them.
 #
 # 1. The share of real ones, by counting
 # 2. A network that learns it, and what its value says
