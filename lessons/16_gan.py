@@ -91,6 +91,7 @@ class Game:
         self.adam_g = adam(self.generator, turns)
         self.adam_d = adam(self.discriminator, turns * D_STEPS)
         self.batches = training.Minibatches(len(seen), BATCH, dice)
+        self.turn = turn_of(self)  # what a turn does: below
 
     def forgeries(self):
         """A minibatch by the generator as it is now: (128, 1)."""
@@ -159,11 +160,10 @@ def turn_of(game):
 
 def play(game, turns):
     """Some more turns; returns the losses of discriminator and generator, (turns, 2)."""
-    turn = turn_of(game)
     losses = []
     for _ in range(turns):
         reals = [seen[game.batches.draw()] for _ in range(D_STEPS)]
-        loss_d, loss_g = turn(*reals)
+        loss_d, loss_g = game.turn(*reals)
         losses.append((loss_d.item(), loss_g.item()))
     return np.array(losses)
 
