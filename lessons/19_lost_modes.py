@@ -335,7 +335,7 @@ for name, run in diaries:
 # Luck differs, from seed to seed and from game to game. We take the unluckiest game and follow
 # it, ten steps at a time.
 #
-# > **Predict.** Nearly all examples sit on one mode. Will they stay there?
+# > **Predict.** Nearly all examples are one crowd, near one mode. Will they stay there?
 
 # %%
 unlucky = max(fullest_share, key=fullest_share.get)
