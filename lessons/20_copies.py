@@ -594,6 +594,7 @@ def draw_walk():
         right,
     ):
         left.set_facecolor("black")
+        left.grid(False)
         left.pcolormesh(side, side, land, rasterized=True, **eight)
         left.plot(*walk.T, "w--", lw=2)
         left.set(title="The mode of each z (black: none)", aspect="equal")
