@@ -405,9 +405,9 @@ lesson.table("two GANs on the ring", judged)
 honest_gan = judged["GAN of 20 000 points"]["difference"]
 copying_gan = judged["GAN of 16 points"]["difference"]
 lesson.claim(
-    "GAN of 20 000 points: training less fresh", honest_gan, near=0, within=0.04
+    "GAN of 20 000 points: training less fresh", honest_gan, near=0, within=0.025
 )
-lesson.claim("GAN of 16 points: training less fresh", copying_gan, above=0.04)
+lesson.claim("GAN of 16 points: training less fresh", copying_gan, above=0.025)
 
 
 # %% tags=["hide-input"]
