@@ -13,7 +13,7 @@
 # * find the slope of a small program by hand, walking backwards,
 # * write a program that does this for every program, from an empty page,
 # * differentiate a gradient, and a whole simulation,
-# * say why finite differences lose half of their digits, and this method none.
+# * say why finite differences lose a third to a half of their digits, and this method hardly one.
 #
 # **You need** the chain rule, NumPy's broadcasting, and the pendulum of lesson 1.
 #
@@ -47,19 +47,38 @@ from minigen.plots import BLACK, BLUE, GREY, ORANGE, VERMILLION
 #
 # $$ u = 0.8\,x, \qquad s = \sin u, \qquad z = u\,s. $$
 #
-# We set $x = 1.5$ and follow it, line by line.
+# We turn the knob from 0 to 3 and draw $z$. How steep is the curve at $x = 1.5$?
+
 
 # %%
-value = {"x": 1.5}
-value["u"] = 0.8 * value["x"]
-value["s"] = np.sin(value["u"])
-value["z"] = value["u"] * value["s"]
-for name in value:
-    print(f"{name} = {value[name]:.3f}")
+def three_lines(x):
+    u = 0.8 * x
+    s = np.sin(u)
+    return u * s
+
+
+# %% tags=["hide-input"]
+def draw_question():
+    with lesson.figure("question", width=6.5, height=3.8) as ax:
+        knob = np.linspace(0.0, 3.0, 200)
+        ax.plot(knob, three_lines(knob), color=BLUE, label="z")
+        ax.plot(1.5, three_lines(1.5), "o", color=BLACK, label="x = 1.5")
+        sides = np.array([1.0, 2.0])
+        low, high = three_lines(sides)
+        ax.plot(sides, [low, high], "o--", color=VERMILLION, label="0.5 to both sides")
+        ax.plot([1.0, 2.0, 2.0], [low, low, high], color=GREY, lw=1)
+        ax.text(1.5, low - 0.04, "x moved by 1", ha="center", va="top")
+        ax.text(2.04, (low + high) / 2, f"z moved by {high - low:.2f}", va="center")
+        ax.set(xlabel="x", ylabel="z", title="How much does z move with x?")
+        ax.legend(loc="upper left")
+
+
+draw_question()
 
 # %% [markdown]
-# How much does $z$ move with $x$? Turn the knob by a small $h$ to both sides, and look. This is a
-# **finite difference**, and as it looks to both sides, a *central* one.
+# In the picture the knob moves by 0.5 to both sides, by 1 in all, and $z$ by 1.03: a slope of
+# about 1.03. With a smaller step $h$ we see the curve at 1.5 alone. This is a **finite
+# difference**, and as it looks to both sides, a *central* one.
 
 
 # %%
@@ -68,13 +87,20 @@ def central_difference(f, x, h=1e-6):
     return (f(x + h) - f(x - h)) / (2 * h)
 
 
-def three_lines(x):
-    u = 0.8 * x
-    return u * np.sin(u)
-
-
 measured_slope = central_difference(three_lines, 1.5)
 print(f"dz/dx, measured: {measured_slope:.3f}")
+
+# %% [markdown]
+# So much for turning. We want the same number from the program itself. First we follow it
+# forward, line by line.
+
+# %%
+value = {"x": 1.5}
+value["u"] = 0.8 * value["x"]
+value["s"] = np.sin(value["u"])
+value["z"] = value["u"] * value["s"]
+for name in value:
+    print(f"{name} = {value[name]:.3f}")
 
 # %% tags=["hide-input"]
 PLACES = {"x": (0.0, 3), "u": (0.0, 2), "s": (1.0, 1), "z": (0.0, 0)}
@@ -113,28 +139,20 @@ def draw_graph(ax, words, colour, backwards=False, speaker=None):
         ax.text(*place, words[name], ha="center", va="center", bbox=frame)
 
 
-def words_of_values():
-    return {name: f"{LINES[name]}\n{value[name]:.3f}" for name in PLACES}
+def draw_values():
+    with lesson.figure("values") as ax:
+        words = {name: f"{LINES[name]}\n{value[name]:.3f}" for name in PLACES}
+        draw_graph(ax, words, BLUE)
+        ax.set_title("Forward: the values")
 
 
-def draw_question():
-    with lesson.figure("question", panels=2) as (graph, curve):
-        draw_graph(graph, words_of_values(), BLUE)
-        graph.set_title("Three lines of a program")
-        knob = np.linspace(0.0, 3.0, 200)
-        curve.plot(knob, three_lines(knob), color=BLUE, label="z")
-        near = np.array([0.9, 2.1])
-        tangent = value["z"] + measured_slope * (near - value["x"])
-        curve.plot(near, tangent, "--", color=VERMILLION, label="slope at x = 1.5")
-        curve.plot(value["x"], value["z"], "o", color=BLACK)
-        curve.set(xlabel="x", ylabel="z", title="How much does z move with x?")
-
-
-draw_question()
+draw_values()
 
 # %% [markdown]
-# Now without turning anything. Begin at the end and walk **back**, asking at each value: *if this
-# value moves a little, how many times as much does $z$ move?*
+# Each box is a value, each arrow says who is used by whom. Note that $u$ is used twice.
+#
+# Now we begin at the end and walk **back**, asking at each value: *if this value moves a little,
+# how many times as much does $z$ move?*
 #
 # * $z$ itself: 1 time.
 # * $s$: since $z = u\,s$, a move of $s$ is multiplied by $u$: 1.2 times.
@@ -156,26 +174,25 @@ for name in slope:
 
 # %% tags=["hide-input"]
 def draw_by_hand():
-    with lesson.figure("by_hand", panels=2) as (forward, backward):
-        draw_graph(forward, words_of_values(), BLUE)
-        forward.set_title("Forward: the values")
-        slopes = {name: f"dz/d{name}\n{slope[name]:.3f}" for name in PLACES}
-        draw_graph(backward, slopes, VERMILLION, backwards=True)
-        backward.set_title("Backward: how much z moves with each")
+    with lesson.figure("by_hand") as ax:
+        words = {name: f"dz/d{name}\n{slope[name]:.3f}" for name in PLACES}
+        draw_graph(ax, words, VERMILLION, backwards=True)
+        ax.set_title("Backward: how much z moves with each")
 
 
 draw_by_hand()
 
 # %% [markdown]
-# The left drawing is called the **computational graph** of the program; kept as a list, in the
-# order in which things were made, it is a **tape**. To walk it backwards and multiply is
-# **backpropagation**, or *reverse-mode automatic differentiation*. As a formula it is the chain
-# rule, with a sum over all ways: if $u$ is used by $v_1, v_2, \dots$, then
+# The first of the two drawings is called the **computational graph** of the program. Kept as a
+# list, in the order in which things were made, it is a **tape**. To walk it backwards and
+# multiply is **backpropagation**, or *reverse-mode automatic differentiation*. As a formula it is
+# the chain rule, with a sum over all ways: if $u$ is used by $v_1, v_2, \dots$, then
 #
 # $$ \frac{\partial z}{\partial u} = \sum_i \frac{\partial z}{\partial v_i}
 #    \frac{\partial v_i}{\partial u}. $$
 #
-# Here $v_1 = z$ and $v_2 = s$: $\;1 \cdot 0.932 + 1.2 \cdot 0.362 = 1.367$.
+# Here $v_1 = z$ and $v_2 = s$: $\;1 \cdot 0.932 + 1.2 \cdot 0.362 = 1.367$. (The curly $\partial$
+# is the $d$ of a slope when there are several knobs: this one is turned, the others stay.)
 #
 # > **Predict.** Somebody writes this as a program and forgets the sum: what arrives at $u$ last
 # > takes the place of what came before. Will it crash? What will it say $dz/dx$ is?
@@ -199,7 +216,7 @@ lesson.claim("dz/dx without the sum is off", off_forgetful, above=50, unit="%")
 # A program, however long, is a chain of small operations, each with a derivative known from
 # school. To do Part 1 by machine, we must keep, for every value, *which operation made it, and
 # from what*. That is all a `Var` is. Its number, the `id`, says in which order the values were
-# made.
+# made. (`__repr__` only prints it, with the help of `short` below.)
 
 # %%
 ids = itertools.count()
@@ -248,8 +265,9 @@ print(Var(1.5))
 # receives $g\,a$. With the numbers of Part 1: $z = u\,s$ with $g = 1$ hands 0.932 to $u$ and 1.2
 # to $s$. This is the **rule** of an operation. It never asks what the final number is.
 #
-# `primitive` ties an operation to its rule. Note the first lines of `op`: of plain numbers it
-# makes a plain number, and records nothing. That looks like mere thrift now.
+# `primitive` ties an operation to its rule. It makes the function `op` and hangs two notes on it,
+# a name and the rule (in Python a function may have attributes). Note the first lines of `op`: of
+# plain numbers it makes a plain number, and records nothing. That looks like mere thrift now.
 
 
 # %%
@@ -268,8 +286,9 @@ def primitive(forward, rule):
 
 
 # %% [markdown]
-# A rule is given $g$, the value $y$ and the arguments. It returns one gradient for each argument;
-# `(x,)` is Python's way to write a list of one that nobody can change.
+# A rule is given $g$, the value $y$ and the arguments. It returns one gradient for each argument,
+# as a tuple; `(x,)` is a tuple of one. (The `cos` and `sin` in the rules are not NumPy's but our
+# own, made in the cell after.)
 
 
 # %%
@@ -378,7 +397,7 @@ lesson.same("the angle with a record and without", angle.data, plain_angle)
 
 # %% [markdown]
 # minigen's tape is this one with more comfort, and it can draw itself. It is handed the same
-# function, with *its* numbers and *its* sine.
+# function, with *its* numbers and *its* sine. It calls an input a **leaf**.
 
 
 # %% tags=["hide-input"]
@@ -396,8 +415,8 @@ draw_library_tape()
 
 # %% [markdown]
 # **What you saw.** A loop leaves no loop on the tape: only what was done, one thing after
-# another. `g/L` (the input 6 of our print) is used once in each step: in 500 steps, 500 times.
-# This is called **fan-out**, and Part 3 must add it all up.
+# another. From `g/L` (the 6 of our print) two arrows go out, one for each step; in 500 steps it
+# will be 500. This is called **fan-out**, and Part 3 must add it all up.
 
 # %% [markdown]
 # # Part 3. The walk back
@@ -410,8 +429,9 @@ draw_library_tape()
 # `2.0 + np.zeros(3)` is `[2, 2, 2]`: NumPy has made three of the one number (**broadcasting**).
 # Let the three results receive 1, 10 and 100. If the one number moves by 1, all three do, and
 # the final number moves by 111: *the copies' gradients add up*. So we need an operation that
-# sums an array back to a smaller shape. Its own rule stretches; and the rule of stretching is
-# summing.
+# sums an array back to a smaller shape. What is its own rule? All that was summed moves the sum
+# alike, so each receives the whole gradient: the rule of summing is stretching, and the rule of
+# stretching is summing.
 
 
 # %%
@@ -421,7 +441,7 @@ def add_up(a, shape):
     axes = list(range(extra))
     for i, size in enumerate(shape):
         if size == 1:
-            axes.append(extra + i)
+            axes.append(extra + i)  # if it was 1 before, there is one number to sum
     return np.sum(a, axis=tuple(axes), keepdims=True).reshape(shape)
 
 
@@ -443,13 +463,13 @@ def total(a):
     return sum_to(a, ())
 
 
-print(
-    "three copies received 1, 10, 100; the one receives", total(np.array([1, 10, 100]))
-)
+copies = np.array([1, 10, 100])
+print("three copies received", copies, "and the one receives", total(copies))
 
 # %% [markdown]
 # With this, what one value hands on is a list of pairs: an argument, and what it receives. `seen`
-# says in which form the rule gets its values. For now `seen` is `raw`: as plain arrays.
+# says in which form the rule gets its values. For now it is always `raw`: as plain arrays.
+# (Part 4 will put another function there.)
 
 
 # %%
@@ -514,13 +534,15 @@ draw_film()
 # ## The sweep
 #
 # Now for any tape. A **heap** is a list that gives out its smallest entry first; we put in
-# *minus* the id, so the largest id comes first.
+# *minus* the id, so the largest id comes first. `y` itself has received 1, as an array of ones of
+# its shape.
 
 
 # %%
 def sweep(y, seen):
-    """What each value behind the scalar `y` receives, by its id."""
-    received = {y.id: seen(Var(np.ones_like(y.data)))}  # dy/dy = 1
+    """What each value behind the single number `y` receives, by its id."""
+    one = Var(np.ones_like(y.data))  # dy/dy = 1
+    received = {y.id: seen(one)}
     waiting = [(-y.id, y)]
     while waiting:
         _, speaker = heapq.heappop(waiting)
@@ -534,7 +556,7 @@ def sweep(y, seen):
 
 
 def grad(y, xs):
-    """The gradient of the scalar `y` by each of `xs`, as plain arrays."""
+    """The gradient of the single number `y` by each of `xs`, as plain arrays."""
     received = sweep(y, raw)
     return [received.get(x.id, np.zeros_like(x.data)) for x in xs]
 
@@ -583,11 +605,10 @@ for gradient in ours:
     print("a gradient of shape", gradient.shape)
 
 # %% [markdown]
-# A gradient of many entries is measured along a random direction $v$. A step of $h\,v$ changes
-# the result by $h$ times the sum of all products of an entry of the gradient with its entry of
-# $v$, and one wrong entry would show. To see how well it fits whatever the direction, we give
-# the difference as a share of what it could be at most, (length of the gradient) times (length
-# of $v$).
+# A gradient of 19 entries wants 19 measurements. One is enough, if we turn all knobs at once, each
+# by its own random amount: along a random direction $v$. If the gradient is $(2, 5)$ and $v = (3,
+# 1)$, a step of $h\,v$ changes the result by $(2 \cdot 3 + 5 \cdot 1)\,h = 11\,h$: entry times
+# entry, summed. One wrong entry would show.
 
 # %%
 direction = [rng.normal(size=shape) for shape in shapes]
@@ -605,13 +626,19 @@ predicted = np.sum(all_ours * all_v)
 measured = central_difference(along_direction, 0.0)
 print(f"along the direction: measured {measured:.6f}, the tape says {predicted:.6f}")
 
+# %% [markdown]
+# Is a difference small? That depends on how large the sum could be. It is largest when $v$ points
+# along the gradient: then it is (length of the gradient) times (length of $v$). We give the
+# difference as a share of that.
+
 # %%
 at_most = np.linalg.norm(all_ours) * np.linalg.norm(all_v)
 direction_off = abs(measured - predicted) / at_most
 lesson.claim("along a random direction, off by a share of", direction_off, below=1e-6)
 
 # %% [markdown]
-# And the last judge is the library, entry by entry.
+# And the last judge is the library, entry by entry. (`requires_grad=True` tells it that we shall
+# ask for the gradient by this array.)
 
 # %%
 tensors = [minigen.tensor(array, requires_grad=True) for array in inputs]
@@ -647,13 +674,16 @@ print(f"dz/dx = {slope_of_z.data:.3f}, and its own slope {curvature_of_z.data:.3
 print(f"the tape of dz/dx has {len(tape(slope_of_z))} values, that of z {len(tape(z))}")
 
 # %% [markdown]
-# Check by hand: $z = u \sin u$ has $z'' = 0.8^2\,(2 \cos u - u \sin u) = 0.64\,(0.725 - 1.118) =
-# -0.252$.
+# Check by hand: $z = u \sin u$ with $u = 0.8\,x$ has $z'' = 0.8^2\,(2 \cos u - u \sin u) =
+# 0.64\,(0.725 - 1.118) = -0.252$.
 #
 # How far can one go? A case with a known answer for every order is a swing with friction,
-# $\theta(t) = \theta_0\, e^{-\gamma t} \cos \omega t$. It is the real part of $\theta_0\,
-# e^{\lambda t}$ with $\lambda = -\gamma + i\omega$. So each derivative is one more factor
-# $\lambda$. At $t = 0$, by hand: $\theta' = -\gamma\,\theta_0 = -0.075$ rad/s.
+# $\theta(t) = \theta_0\, e^{-\gamma t} \cos \omega t$. At $t = 0$, by the product rule: $\theta' =
+# -\gamma\,\theta_0 = -0.25 \cdot 0.3 = -0.075$ rad/s.
+#
+# For the higher orders there is a trick with complex numbers. Since $e^{i\omega t} = \cos \omega
+# t + i \sin \omega t$, our swing is the real part of $\theta_0\, e^{\lambda t}$ with $\lambda =
+# -\gamma + i\omega$, and each derivative of that is one more factor $\lambda$.
 #
 # (A moment $t_i$ moves only its own $\theta_i$. So one sweep from the *sum* of all $\theta_i$
 # differentiates the whole curve.)
@@ -704,15 +734,17 @@ def draw_orders():
 draw_orders()
 
 # %% [markdown]
-# **What you saw.** Order 6 is as exact as order 1; only its tape is longer. One rule, two ways to
-# see its values; nothing else is needed.
+# **What you saw.** Order 6 is right to the last digits, like order 1. The price is the tape: with
+# each order it becomes about twice as long. One rule, two ways to see its values; nothing else is
+# needed.
 
 # %% [markdown]
 # # Part 5. A whole simulation is one more function
 #
 # Where does the pendulum hang after 5 s, that is after 500 steps of `final_angle`? And how does
 # that depend on its $g/L$? There is no formula to differentiate, only a program. A program is
-# enough. We take many pendulums side by side, in arrays on one tape.
+# enough. We take many pendulums side by side, in arrays on one tape. (Each pendulum moves only
+# its own angle, so again one sweep from their sum is enough.)
 
 # %%
 PENDULUMS = lesson.pick(full=100, quick=20)
@@ -724,30 +756,30 @@ start = {
 knobs = [Var(values) for values in start.values()]
 recorded = final_angle(*knobs, sin)
 slopes = grad(total(recorded), knobs)
-print(
-    f"{len(tape(recorded))} values on the tape, and one sweep gives three slopes each:"
-)
+print(len(tape(recorded)), "values on the tape; one sweep gives three slopes each:")
 for i in range(3):
-    print("pendulum", i, [f"{by_knob[i]:.3f}" for by_knob in slopes])
+    three = [f"{by_knob[i]:.3f}" for by_knob in slopes]
+    print(f"pendulum {i}, by g/L, theta0, omega0:", ", ".join(three))
 
 # %% [markdown]
 # ## A judge with all its digits
 #
-# Who can judge such a slope to the last digit? Complex numbers. For an **analytic** function (one
-# that is made of $+$, $\times$, $\sin$, $\exp$ and the like, so that it has a Taylor series which
-# takes complex numbers as well),
+# Who can judge such a slope to the last digit? Complex numbers. Turn a knob by a tiny *imaginary*
+# step: $(3 + 10^{-30}i)^2 = 9 + 6 \cdot 10^{-30}\,i$, up to a term of $10^{-60}$. Divide the
+# imaginary part by $10^{-30}$: 6, and that is the slope of $x^2$ at 3.
+#
+# It works for every function made of $+$, $\times$, $\sin$, $\exp$ and the like (an **analytic**
+# one), because its Taylor series takes complex numbers as well:
 #
 # $$ f(x + ih) = f(x) + i h f'(x) - \tfrac12 h^2 f''(x) - \dots $$
 #
 # The imaginary part, divided by $h$, is $f'(x)$ up to a term in $h^2$, and *nothing was
-# subtracted*. So $h$ may be $10^{-30}$. By hand: $(3 + 10^{-30}i)^2 = 9 + 6 \cdot 10^{-30}\,i$,
-# and the slope of $x^2$ at 3 is 6. (To be smooth is not enough: $e^{-1/x^2}$ has all its
-# derivatives at 0, and all are 0; yet for $x = ih$ it is $e^{+1/h^2}$, which is huge.)
+# subtracted*. So $h$ may be as small as one likes.
 
 
 # %%
 def complex_step(name, h=1e-30):
-    """The slope of each final angle by one of its three inputs."""
+    """The slope of each final angle by the input of this name."""
     moved = {knob: values.astype(complex) for knob, values in start.items()}
     moved[name] = moved[name] + 1j * h
     return final_angle(*moved.values(), np.sin).imag / h
@@ -771,7 +803,9 @@ for name, by_tape in zip(start, slopes):
 # > is very small? Where would you put it?
 
 # %%
-h = np.logspace(-14, -1, 105)[:, None]  # one row for each step
+h = np.logspace(-14, -1, 105)[
+    :, None
+]  # a row for each step, a column for each pendulum
 g_over_l, theta_start, omega_start = start.values()
 
 
@@ -806,6 +840,7 @@ def draw_error():
         ax.loglog(steps, 1e-16 / steps, "--", color=GREY)
         ax.text(3e-11, 8e-4, "rounding: error ~ $10^{-16}/h$", color=BLACK)
         ax.text(2e-3, 2e-9, "curvature:\nerror ~ $h^2$", color=BLACK)
+        ax.text(4e-6, 4e-3, "curvature:\nerror ~ $h$", color=BLACK)
         ax.set(xlabel="step $h$ in $g/L$ (1/s²)", ylabel="median relative error")
         ax.set_title("Slope of the angle after 5 s by $g/L$")
         ax.legend(loc="lower left", bbox_to_anchor=(0.0, 0.1))
@@ -825,6 +860,10 @@ lesson.end()
 # **What you saw.** Finite differences lose either way. A large $h$ sees the curvature. A small
 # one subtracts two nearly equal numbers, and their rounding error, some $10^{-16}$, comes out
 # divided by $h$. The error is a V, and even its tip is far above the tape.
+#
+# Where is the tip? Where both errors are equal. Forward: $h = 10^{-16}/h$, so $h = 10^{-8}$, and
+# as large is the error: of 16 digits half are lost. Central: $h^2 = 10^{-16}/h$, so $h$ is near
+# $10^{-5}$ and the error near $10^{-10}$ or $10^{-11}$: about a third is lost.
 #
 # # What it means
 #
