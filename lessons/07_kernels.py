@@ -21,7 +21,7 @@
 #
 # 1. Three ways that come easily
 # 2. A tanh without a call
-# 3. One trip instead of three
+# 3. One pass instead of three
 # 4. Where does the time of a step go?
 
 # %%
@@ -79,8 +79,9 @@ naive = numba.njit(python_loop)
 # types of the arguments and translates the loop to machine code (a **just-in-time compiler**).
 #
 # How does one hold a race on a busy machine? The runners take turns, so that a busy moment hits
-# them all; and we take the median of many rounds. `partial(f, z, b)` is `f` with its arguments
-# already given, ready to be called.
+# them all; and we take the median of many rounds. A runner who needs less than 0.2 ms runs several
+# times in his turn, for a clock cannot see short times well. `partial(f, z, b)` is `f` with its
+# arguments already given, ready to be called.
 
 
 # %%
@@ -89,7 +90,7 @@ def race(ways, rounds=25):
     repeats = {}
     for name, way in ways.items():
         way()  # the first call may compile
-        repeats[name] = 1 + int(2e-4 / timeit(way, number=1))
+        repeats[name] = 1 + int(2e-4 / timeit(way, number=1))  # 0.2 ms at least
     seconds = {name: [] for name in ways}
     for _ in range(rounds):
         for name, way in ways.items():
@@ -99,8 +100,8 @@ def race(ways, rounds=25):
 
 
 # %% [markdown]
-# > **Predict.** The Python loop needs some 500 ns for each number. How fast is it as machine
-# > code? Is that faster than NumPy?
+# > **Predict.** The Python loop needs some 300 to 1000 ns for each number (1 ns is $10^{-9}$ s).
+# > How fast is it as machine code? Is that faster than NumPy?
 
 # %%
 easy = {
@@ -136,12 +137,12 @@ draw_bars("easy", first_race, [GREY, VERMILLION, ORANGE], "tanh(z + b), 256 × 1
 # for our loop, if the loop is plain arithmetic. Four habits spoil it:
 #
 # 1. **A call.** The system's tanh takes one number at a time.
-# 2. **A check.** numba tests every division for zero, as Python would, and may have to stop in
-#    the middle of a register. Told `error_model="numpy"` it does as NumPy: $1/0$ is infinite,
-#    and one goes on.
+# 2. **A check.** Python stops with an error at $1/0$, so numba tests every divisor. To be able to
+#    stop at the third number of eight, it takes them one by one. Told `error_model="numpy"` it
+#    does as NumPy: $1/0$ is infinite, and one goes on.
 # 3. **A wide number.** A bare `1.0` is a float64 of 8 bytes, and so is its product with a
 #    float32: half as many fit into a register.
-# 4. **A new array** for each result, which the system must fetch and fill.
+# 4. **A new array** for each result: memory must be found for it, and filled.
 
 # %% [markdown]
 # # Part 2. A tanh without a call
@@ -234,7 +235,8 @@ print("three levels:", P3.coef, "over", Q3.coef, "in powers of s")
 # %% [markdown]
 # The numbers of twelve levels are huge, so we divide both polynomials by the same number. And we
 # write them as float32, highest power first, for Horner's rule:
-# $c_2 s^2 + c_1 s + c_0 = (c_2\, s + c_1)\, s + c_0$.
+# $c_2 s^2 + c_1 s + c_0 = (c_2\, s + c_1)\, s + c_0$. Each coefficient costs one multiplication
+# and one addition. (numba takes the tuples `P` and `Q` as constants: it knows how long they are.)
 
 # %%
 P12, Q12 = as_one_fraction(12)
@@ -315,8 +317,11 @@ draw_bars("ways", times, colours, "tanh(z + b): with one bad habit each, and wit
 # ## A look into the machine code
 #
 # A clock can be wrong on a busy machine. The code cannot. numba shows what its compiler, LLVM,
-# has made of a loop. There `fdiv <8 x float>` is one division of eight float32 at once; `fdiv
-# float` is a division of one, and `double` is a float64.
+# has made of a loop, one step before the machine's own code. There `fdiv <8 x float>` is one
+# division of eight float32 at once; `fdiv float` is a division of one, and `double` is a float64.
+# On your processor it may be 4 or 16 instead of 8.
+#
+# We search this text for `fdiv`, and keep what stands behind it.
 
 
 # %%
@@ -339,8 +344,9 @@ for name, kernel in kernel_of.items():
     print(name, "divides", " and ".join(sorted(divisions(kernel))))
 
 # %% [markdown]
-# (A loop has both a vector form and one for the few numbers that are left over at the end of a
-# row.)
+# The checked loop knows only divisions of one number. The wide one divides eight at once, but
+# eight float64 fill twice the space. (A loop has both a vector form and one for the few numbers
+# that are left over at the end of a row.)
 
 # %%
 lesson.claim("ours: numbers in one division", at_once(divisions(bias_tanh)), above=3)
@@ -380,19 +386,21 @@ lesson.claim(
 )
 
 # %% [markdown]
-# **What you saw.** The tower costs about thirty operations a number. It is about as fast as
-# NumPy's own, and one small habit makes it several times slower. And the fourth habit, the new
-# array? That is the next part.
+# **What you saw.** The tower costs about thirty operations a number, and yet it is as fast as
+# NumPy's own, or faster. The call costs most of what a habit can cost, the check is next, and
+# wide numbers cost less than twice the time: registers half as full. And the fourth habit, the
+# new array? That is the next part.
 
 # %% [markdown]
-# # Part 3. One trip instead of three
+# # Part 3. One pass instead of three
 #
 # The backward pass of tanh is $g\,(1 - y^2)$: what the layer has received, times the slope of
-# tanh. NumPy does that in three steps, `y * y`, then `1 - ...`, then `g * ...`. Let us count
-# what it carries. Each array is 131 kB. The first step reads $y$ and writes a new array; the
-# second reads that and writes a new one; the third reads two and writes one. That makes 7 times
-# 131 kB. A loop that does all at once reads $g$ and $y$ and writes the result: **3 times 131 kB,
-# and no new array in between**. To do several steps in one pass is called **fusing** them.
+# tanh. NumPy does that in three passes, `y * y`, then `1 - ...`, then `g * ...`. Let us count
+# what it carries, from memory or to it; an array carried once is a *trip*. The first pass reads
+# $y$ and writes a new array: 2 trips. The second reads that and writes a new one: 2. The third
+# reads two and writes one: 3. That makes **7 trips** of 131 kB. A loop that does all at once
+# reads $g$ and $y$ and writes the result: **3 trips, and no new array in between**. To do several
+# passes in one is called **fusing** them.
 
 
 # %%
@@ -412,15 +420,16 @@ def numpy_back(g, y):
 
 
 received = normal(256, 128)
-tanh_back(received, z, out)
+tanh_back(received, z, out)  # for a test, any numbers will do as y
 print("largest difference:", np.max(np.abs(out - numpy_back(received, z))))
 
 # %% [markdown]
-# > **Predict.** Seven trips to three: is the fused one twice as fast? For small arrays, or for
-# > large ones?
+# > **Predict.** Seven trips against three. How many times as fast is the fused one, for small
+# > arrays and for large ones? Is it the same for the forward pass, $\tanh(z + b)$?
 
 # %%
-row_counts = 2 ** np.arange(3, lesson.pick(full=15, quick=12))
+row_counts = 2 ** np.arange(3, lesson.pick(full=15, quick=12))  # 8, 16, 32, ...
+ROW = 128 * 4  # bytes: 128 numbers of 4 bytes
 
 
 def race_at(rows):
@@ -440,7 +449,7 @@ def race_at(rows):
 
 by_size = {}
 for rows in row_counts:
-    by_size[f"{rows} rows, {rows * 512 / 1e6:.3f} MB"] = race_at(rows)
+    by_size[f"{rows} rows, {rows * ROW / 1e6:.3f} MB"] = race_at(rows)
 lesson.table("ns for each number", by_size)
 
 # %%
@@ -453,7 +462,7 @@ lesson.claim(
 
 # %% tags=["hide-input"]
 def draw_fusing():
-    megabytes = row_counts * 512 / 1e6
+    megabytes = row_counts * ROW / 1e6
     with lesson.figure("fusing", panels=2, sharey=True) as axes:
         for ax, way in zip(axes, ("forward", "backward")):
             for kind, colour in (("NumPy", ORANGE), ("fused", BLUE)):
@@ -472,12 +481,14 @@ def draw_fusing():
 draw_fusing()
 
 # %% [markdown]
-# **What you saw.** With small matrices, at the left, we pay for the call. In the middle, for
-# arithmetic: there the forward pass gains little, as tanh is much arithmetic and few trips, and
-# the backward pass gains most. At the right the matrices outgrow the **cache**, the small fast
-# memory beside the processor, and everybody pays for the way to the large one. Where NumPy's
-# curve leaps (in a full run), its new arrays are so large that each has to be fetched from the
-# system.
+# **What you saw.** Backward, the fused pass gains three times and more with small matrices: three
+# calls have become one, and no new array is made. With large ones it gains about twice, near the
+# $7/3$ that the trips say. For there the matrices have outgrown the **cache**, the small fast
+# memory beside the processor, and everybody pays for the way to the large one. Forward little is
+# gained: tanh is much arithmetic and few trips.
+#
+# (On some machines NumPy's curves leap up at one size. From there on, each of its new arrays is
+# so large that it must be fetched from the system.)
 
 # %% [markdown]
 # # Part 4. Where does the time of a step go?
@@ -490,20 +501,23 @@ y = np.empty_like(z)
 back = np.empty_like(z)
 bias_tanh(z, b, y)
 tanh_back(received, y, back)
-theirs = [kernels.bias_tanh(z.copy(), b), kernels.tanh_grad(received, y)]
+their_y = kernels.bias_tanh(z.copy(), b)  # a copy, for it writes over its input
+theirs = [their_y, kernels.tanh_grad(received, y)]
 lesson.same("our two kernels and the library's", [y, back], theirs, limit=2e-6)
 
 # %% [markdown]
 # And its `linear` is matrix product, bias and activation in *one* operation. On the tape of
-# lesson 4 that is one value where there were three. The gradients must not notice. We compare
-# each array with the largest number in it.
+# lesson 4 that is one value where there were three. The gradients must not notice.
+#
+# A gradient is that of a single number. We take $\sum_{ij} c_{ij}\, y_{ij}$ with random $c$: so
+# each entry of $y$ counts in its own way, and no error can hide. We compare the layer's value and
+# its three gradients, each time as a share of the largest number in the array.
 
 # %%
 x = tensor(normal(256, 64), requires_grad=True)
 W = tensor(normal(128, 64) / 8, requires_grad=True)
 bias = tensor(b, requires_grad=True)
-# What we differentiate is sum(weights * y), with any weights: so no entry cancels another.
-weights = normal(256, 128)
+c = normal(256, 128)
 
 
 def fused(x, W, bias):
@@ -517,7 +531,7 @@ def unfused(x, W, bias):
 def value_and_gradients(layer):
     """The layer's value, and the gradients by x, W and the bias."""
     value = layer(x, W, bias)
-    gradients = grad(ops.sum(value * weights), [x, W, bias])
+    gradients = grad(ops.sum(value * c), [x, W, bias])
     return [value.data] + [g.data for g in gradients]
 
 
@@ -535,9 +549,10 @@ lesson.claim("fused and unfused layer: off by a share of", off, below=5e-6)
 # ## A watchman with a stopwatch
 #
 # Before one makes something faster, one must know whether it matters. All operations of minigen
-# pass one gate, and there we may post a `Watcher`. Ours lets each operation run and notes how
-# long it took. `kind_of` says under which heading; `linear` is taken apart again, into its
-# product and what comes after.
+# pass one gate, and there we may post a `Watcher`. Its `run` is called in place of each operation
+# `op`, with the arrays (`raw`) and the other settings (`static`). Ours calls `op.forward` as
+# would have happened anyway, and notes how long it took. `kind_of` says under which heading;
+# `linear` is taken apart again, into its product and what comes after.
 
 # %%
 KINDS = ["matrix products", "bias and activation", "loss and sums", "Adam", "Python"]
@@ -592,14 +607,15 @@ def profile(width):
     adam = optim.Adam(net)
     x = normal(128, 4)
     y = normal(128, 1)
-    steps = [timed_step(net, adam, x, y) for _ in range(6400 // width)]
+    count = 6400 // width  # 200 steps, 50 or 12: a large network takes longer
+    steps = [timed_step(net, adam, x, y) for _ in range(count)]
     return 1e6 * np.median(steps, axis=0)
 
 
 # %% [markdown]
 # > **Predict.** A network with two hidden layers of 32, of 128, of 512 units. What share of a
-# > step do the matrix products take in each? A product of width 512 is 256 times the work of one
-# > of width 32.
+# > step do the matrix products take in each? (A product of width 512 is $16^2 = 256$ times the
+# > work of one of width 32.)
 
 # %%
 microseconds = {}
@@ -638,16 +654,18 @@ lesson.claim("share of Python at width 32", python_share, above=35, unit="%")
 lesson.end()
 
 # %% [markdown]
-# **What you saw.** A large network lives in its matrix products, which the authors of BLAS,
-# beneath NumPy, have polished for forty years. A small one, and this course has many, lives in
-# all that is around them. This lesson's kernels shrink the green part. The grey one is the price
-# of deciding at every step what to do next; lesson 8 records the decisions and replays them.
+# **What you saw.** A large network lives in its matrix products. NumPy leaves them to a library
+# called BLAS, which has been polished for forty years. A small network, and this course has many,
+# lives in all that is around them. This lesson's kernels shrink the green part. The grey one is
+# the price of deciding at every step what to do next; lesson 8 records the decisions and replays
+# them.
 #
 # # What it means
 #
 # * Machine code is not fast by itself. It is fast when it works on whole registers.
 # * A call, a check, a wide number, a new array: each takes that away, and none changes the
 #   result.
+# * What travels costs as much as what is computed: fuse the passes over large arrays.
 # * Look into the code, not only at the clock.
 # * Measure before you polish: what takes 2 % of a step cannot gain more than 2 %.
 #
@@ -658,8 +676,8 @@ lesson.end()
 # *Why:* between which two $x$ would six levels do for float32?
 #
 # **2. One bare number** (5 minutes). In `tanh_back` write `1` instead of `np.float32(1)`, and
-# look into its machine code for `fmul`, with the pattern of `divisions`. *Check:* now there are
-# products of `double`. *Why:* which of the four habits is this? Does the result change?
+# look into its code for `fmul`, the product: it stands there as `fdiv` does. *Check:* now there
+# are products of `double`. *Why:* which of the four habits is this? Does the result change?
 #
 # **3. How many levels?** (15 minutes). *Write* `levels_for(error)`: the fewest levels for a
 # tower that is, in float64, that close to tanh everywhere on [0, 8.2]. *Check:* 8 for 1e-3, 12
