@@ -97,9 +97,13 @@ print(small_layer(x, w, b))
 # `+`, `@` and `+=`. Before a ufunc runs, it asks its arguments: has one of you a method
 # `__array_ufunc__`? If so, it leaves the work to that method.
 #
-# So we hand the function the same memory in another class, `Seen`. Its gate does the work with
-# plain arrays, notes the ufunc and all that it touched, the result last, and makes the result
-# `Seen` too.
+# So we hand the function the same memory in another class, `Seen`: that is what `view` does. Its
+# gate does the work with plain arrays, notes the ufunc and all that it touched, the result last,
+# and makes the result `Seen` too. What is a gate told? Three cases are enough for this lesson:
+#
+# * `np.tanh(a)`: `ufunc` is `np.tanh`, and `args` is `(a,)`.
+# * `a += b`: `ufunc` is `np.add`, `args` is `(a, b)`, and `out` is `(a,)`: write the result there.
+# * `np.add.reduce(a, axis=0)`, a sum over the rows: `ufunc` is `np.add`, `method` is `"reduce"`.
 
 
 # %%
@@ -117,10 +121,11 @@ class Seen(np.ndarray):
     def __array_ufunc__(self, ufunc, method, *args, out=(None,), axis=0):
         function = ufunc
         given = [plain(a) for a in args]
-        if method == "reduce":  # a sum, np.add.reduce: of an array, over an axis
+        if method == "reduce":
             function = ufunc.reduce
             given += [axis, None]  # None: the type of number stays
-        result = np.asarray(function(*given, plain(out[0])))  # out: of a += b it is a
+        target = plain(out[0])  # None, if the result is to be a new array
+        result = np.asarray(function(*given, target))
         recorded.append((function, [*given, result]))
         return result.view(type(self))
 
@@ -138,7 +143,7 @@ def print_calls(calls):
     for function, arguments in calls:
         shapes = [str(np.shape(a)) for a in arguments[:-1]]
         result = arguments[-1]
-        kind = "new" if result.base is None else "in place"
+        kind = "new" if result.base is None else "in place"  # base: whose memory it is
         print(f"{function.__name__:9} {' '.join(shapes)} -> {result.shape} {kind}")
 
 
@@ -160,7 +165,8 @@ print("computed:", small_layer(x, w, b))
 # ## A whole training step
 #
 # Our network has two hidden layers of 32. First the loss and its six gradients, written out as
-# in lesson 5. (`np.add.reduce` is the sum, as a ufunc.)
+# in lesson 5, but with the weights the other way round: a row for each input, so it is `x @ W1`
+# and not `x @ W1.T`. (`np.add.reduce` is the sum, as a ufunc.)
 
 
 # %%
@@ -183,8 +189,10 @@ def loss_and_gradients(x, y, W1, b1, W2, b2, W3, b3):
 
 
 # %% [markdown]
-# Then Adam. All that a step changes is handed in as arrays and changed *in place*, even the
-# count of steps: one number, an array of shape `()`.
+# Then Adam, as in lesson 6: `mean += 0.1 * (g - mean)` is 0.9 of the old mean and 0.1 of $g$. All
+# that a step changes is handed in as arrays and changed *in place*. So each of them keeps its
+# memory, and a replay finds it there. That holds even for the count of steps: one number, an
+# array of shape `()`.
 
 
 # %%
@@ -340,7 +348,7 @@ def race(ways, rounds=30):
     micro = {name: [] for name in ways}
     for _ in range(rounds):
         for name, way in ways.items():
-            micro[name].append(1e5 * timeit(way, number=10))
+            micro[name].append(1e6 * timeit(way, number=10) / 10)
     return {name: np.median(each) for name, each in micro.items()}
 
 
@@ -367,7 +375,8 @@ print(f"the fee is {fee:.2f} µs a call")
 
 # %% [markdown]
 # So little is won? Our step was lean: there is hardly any Python between its calls, and most of
-# its time is the fee. A compiler of this kind pays where *much Python stands between few calls*.
+# its time is the fee, which a replay pays as well. A compiler of this kind pays where *much
+# Python stands between few calls*.
 #
 # ## The library has the same
 #
@@ -378,7 +387,7 @@ print(f"the fee is {fee:.2f} µs a call")
 
 
 # %%
-def squared(prediction, y, rng):
+def squared(prediction, y, rng):  # Part 4 has losses that use the dice `rng`
     return ops.mse(prediction, y)
 
 
@@ -416,9 +425,9 @@ lesson.same(
 print(fast_learn.program())
 
 # %% [markdown]
-# This is minigen's list. Where ours has three ufuncs (`matmul`, `add`, `tanh`), it has two
-# kernels, a product (`dot`) and what follows it (`bias_tanh`); and where ours has 85 calls of
-# Adam, it has one.
+# This is minigen's list, a call in each line, with the time it takes. Where ours has three ufuncs
+# (`matmul`, `add`, `tanh`), it has two kernels, a product (`dot`) and what follows it
+# (`bias_tanh`); and where ours has 85 calls of Adam, it has one: 20 calls where ours has 112.
 
 
 # %%
@@ -480,6 +489,8 @@ draw_times()
 # * Is none free? Open a new one.
 # * After the array's last call its block is free again.
 #
+# In a call itself a result never lies where one of its arguments lies: both are touched there.
+#
 # Compilers have long dealt out the few registers of a processor in this way (**linear scan**).
 
 
@@ -505,7 +516,7 @@ class Block:
 
 # %% [markdown]
 # Some arguments are only views: `W.T` has no memory of its own, it looks at that of `W`. To use
-# the view is to use its owner.
+# the view is to use its owner. (NumPy keeps the owner under the name `base`.)
 
 
 # %%
@@ -530,8 +541,9 @@ def lives_of(calls, result):
     return lives
 
 
-for life in lives_of(small_calls, small_result).values():
-    print(life)
+small_lives = lives_of(small_calls, small_result)
+for life in small_lives.values():
+    print(f"made in call {life.first}, last touched in call {life.last}")
 
 
 # %%
@@ -557,14 +569,17 @@ def give_places(lives):
 
 
 # %%
-small_lives = lives_of(small_calls, small_result)
-print(give_places(small_lives), "bytes, of lines of 64")
+print(give_places(small_lives), "bytes are needed, in blocks of 64")
 for life in small_lives.values():
     print(life)
 
 # %% [markdown]
-# The first and the third array share place 0. Now the training step. `share` makes the same calls
-# over shared memory.
+# The first and the third array share place 0. (The third is the result. Its last call is 3, one
+# after the end, for somebody wants to read it.)
+#
+# Now the training step. `share` makes the same calls over one shared memory. For that, `moved`
+# puts an array of the same shape at its new place; `strides` say in which order the numbers lie,
+# so a transposed array stays transposed.
 
 
 # %%
@@ -646,7 +661,8 @@ draw_lives()
 #
 # ## Trap 1: a question
 #
-# A recording knows what was done, not *why*. Here is a function with a question in it.
+# A recording knows what was done, not *why*. Here is a function with a question in it. (Our
+# `compiled` wants a function of two arrays; the second is not used.)
 #
 # > **Predict.** It is recorded with $a = 1$, and replayed with $a = -1$. The right answer is 1.
 # > What will the replay say?
@@ -709,7 +725,8 @@ lesson.claim("with ops.where: equal, bit for bit", of_choosing == "equal", exact
 #
 # Let every step see 50 of the angles with *fresh* noise of SD $0.1\,t$, as from an instrument.
 # `rng.standard_normal` is no ufunc, and knocks at no gate. To the recorder its array comes from
-# nowhere and must be a constant: all steps get the *same* noise.
+# nowhere and must be a constant: all steps get the *same* noise. (We keep a list of all noise
+# that is drawn, to see it.)
 #
 # > **Predict.** Nothing crashes. What will the loss look like: worse than with fresh noise, the
 # > same, better? The network cannot foresee noise; so with fresh noise the loss cannot get below
@@ -723,8 +740,12 @@ variance = np.mean(spread**2)
 print(f"the mean variance of the noise: {variance:.4f} rad^2")
 
 
+noises = []
+
+
 def shaky(x, y, *state):
     noise = spread * rng.standard_normal(y.shape, np.float32)
+    noises.append(noise)
     return step(x, y + noise, *state)
 
 
@@ -737,6 +758,7 @@ def predict(state):
 
 state = {"fresh noise": fresh_state(32), "frozen noise": fresh_state(32)}
 fast_shaky = compiled(shaky, few_times, few_angles, *state["frozen noise"])
+frozen_noise = noises[0]  # drawn while the step was recorded
 losses = {name: [] for name in state}
 STEPS = lesson.pick(full=6000, quick=4000)
 for _ in range(STEPS):
@@ -744,9 +766,8 @@ for _ in range(STEPS):
     losses["fresh noise"].append(fresh_loss)
     losses["frozen noise"].append(fast_shaky(few_times, few_angles))
 for name, of_steps in losses.items():
-    print(
-        f"{name}: loss {of_steps[0]:.3f} at first, {of_steps[-1]:.3f} after {STEPS} steps"
-    )
+    print(f"{name}: loss {of_steps[0]:.3f} at first, {of_steps[-1]:.3f} at the end")
+print(f"noise was drawn {len(noises)} times in twice {STEPS} steps")
 
 # %%
 noise_table = {}
@@ -771,6 +792,8 @@ lesson.claim("frozen noise: further from the truth by", worse, above=0.02, unit=
 # %% tags=["hide-input"]
 def draw_noise():
     with lesson.figure("noise", panels=2, width=5.2) as (curves, falling):
+        seen = few_angles + frozen_noise
+        curves.plot(swing.t[::2], seen, ".", color=GREY, label="truth + frozen noise")
         curves.plot(swing.t, angles, "--", color=BLACK, label="truth")
         for name, colour in (("fresh noise", BLUE), ("frozen noise", VERMILLION)):
             curves.plot(swing.t, predict(state[name]), color=colour, label=name)
@@ -788,8 +811,11 @@ def draw_noise():
 draw_noise()
 
 # %% [markdown]
-# **What you saw.** The network has learnt the noise by heart (**overfitting**), and its loss
-# boasts of it. Whoever looks only at the loss would prefer the broken program.
+# **What you saw.** The red curve goes from dot to dot: that network has learnt the noise by heart
+# (overfitting, lesson 2), and its loss boasts of it. Whoever looks only at the loss would prefer
+# the broken program.
+#
+# minigen notices. Here is the same noise, drawn by NumPy and by minigen's own operation.
 
 
 # %%
@@ -808,7 +834,7 @@ lesson.claim("with ops.normal: equal, bit for bit", of_inside == "equal", exactl
 lesson.end()
 
 # %% [markdown]
-# How does minigen notice? In calls 2, 10, 100, 1000, ... it does the step both ways. It compares
+# How does it notice? In calls 2, 10, 100, 1000, ... it does the step both ways. It compares
 # what the step called with what was recorded (the error above names the operation, and the array
 # that came from nowhere), then the numbers. With `check=True` it does so in every call, bit for
 # bit.
@@ -825,9 +851,9 @@ lesson.end()
 # * Most arrays live short; places can be used again. What backward needs of forward cannot.
 # * A recording knows no why: questions and dice must be made operations.
 #
-# Our compilers join no loops and change no arithmetic, hence the equal bits. XLA, beneath JAX,
-# and PyTorch's compiler write new kernels for your very program. That takes seconds to minutes,
-# pays with large arrays, and rounds otherwise.
+# Our compilers fuse no passes (lesson 7) and change no arithmetic, hence the equal bits. The
+# compilers of two large libraries, JAX and PyTorch, write new kernels for your very program. That
+# takes seconds to minutes, pays with large arrays, and rounds otherwise.
 #
 # # Exercises
 #
