@@ -286,6 +286,10 @@ draw_calls()
 # %% [markdown]
 # # Part 2. Do it again
 #
+# Our plain step decides next to nothing, so do not expect our replay of it to be much faster: here
+# we want the same numbers, to the last bit. The gain comes at the end of this part, with minigen's
+# step, which has something to decide.
+#
 # Copy the next minibatch to where the first one was, make the calls, and read the loss where it
 # was the first time.
 
