@@ -16,7 +16,7 @@
 # * hold a simulation against an exact formula,
 # * say why an equation with dice is a generative model.
 #
-# **You need** Python, NumPy arrays, and Newton's *force is mass times acceleration*.
+# **You need** Python, NumPy arrays, derivatives, and Newton's *force is mass times acceleration*.
 #
 # **Four parts**, 15 to 20 minutes each. One may stop after any of them.
 #
@@ -24,6 +24,16 @@
 # 2. Why does it heat up?
 # 3. How wrong, and how do we know?
 # 4. The generator
+#
+# **How to read.** Run cell after cell, and look at what each one prints or draws. At each
+# *Predict* stop, and write down what you expect. Then go on. A few helpers are the same in all
+# lessons:
+#
+# * `lesson.show` prints a number, and `lesson.table` several.
+# * `lesson.claim` holds a number against a limit, and says whether it keeps it.
+# * `lesson.same` does that for our numbers and those of the library, `minigen`.
+# * `lesson.pick(full=..., quick=...)` takes the second number in a run with `--quick`.
+# * `rng` throws all the dice. They fall alike in every run.
 
 # %%
 from lesson import Lesson
@@ -71,14 +81,15 @@ draw_swings()
 #
 # ## The equation
 #
-# A mass $m$ hangs on a rod of length $L$, at an angle $\theta$ from straight down. Three things
-# act along its arc:
+# A mass $m$ hangs on a rod of length $L$, at an angle $\theta$ from straight down. A prime means
+# *how fast it changes*: $\theta'$ is the angular velocity in rad/s, and $\theta''$ says how fast
+# that changes, in rad/s². On the arc an angle of 1 rad is a way of length $L$. So the mass has
+# the speed $L\,\theta'$ and the acceleration $L\,\theta''$. Two forces act along the arc:
 #
-# * gravity pulls it back with the force $m g \sin\theta$,
-# * the air brakes it with $c$ times its speed, which is $L\,\theta'$,
-# * and its acceleration is $L\,\theta''$.
+# * gravity pulls it back with $m g \sin\theta$,
+# * and the air, if there is any, brakes it with $c$ times its speed.
 #
-# *Force is mass times acceleration* then reads
+# *Force is mass times acceleration* then reads (divide by $m L$ to get the second form)
 #
 # $$m L\,\theta'' = -m g \sin\theta - c L\,\theta', \qquad\text{so}\qquad
 # \theta'' = -\frac{g}{L}\sin\theta - \frac{c}{m}\,\theta'.$$
@@ -140,7 +151,7 @@ lesson.show("after two steps", [x2, v2])
 
 # %%
 def walk(rule, acceleration, x, v, h, steps):
-    """Angles and velocities at the times 0, h, ... steps * h: (..., steps + 1) each."""
+    """Angles and velocities at the start and after each step: steps + 1 of each."""
     xs = [x]
     vs = [v]
     for _ in range(steps):
@@ -162,6 +173,7 @@ lesson.show("the first four of them", euler_x[:4], "rad")
 # %% tags=["hide-input"]
 def draw_euler():
     with lesson.figure("euler", width=8) as ax:
+        # The library counts the angles: the one at the start, and 800 more.
         truth = pendulum.simulate(0.5, 0.0, length=1.0, steps=801)
         ax.plot(truth.t, truth.theta, color=GREY, lw=3, label="the true motion")
         time = 0.05 * np.arange(161)
@@ -182,12 +194,13 @@ draw_euler()
 # %% [markdown]
 # # Part 2. Why does it heat up?
 #
-# Without air the energy must stay what it was. For 1 kg on a rod of 1 m it is
+# Without air the energy must stay what it was. It is half the mass times the speed squared, and
+# the weight times the height above the lowest point. For 1 kg on a rod of 1 m that is
 #
 # $$E = \tfrac12 v^2 + g\,(1 - \cos x) \quad\text{(joule)}.$$
 #
-# At 0.1 rad and at rest that is $9.81 \cdot 0.005 = 0.049$ joule. We let the pendulum go there,
-# and watch it for 20 s in steps of 0.01 s.
+# At 0.1 rad and at rest it is $9.81 \cdot 0.005 = 0.049$ joule. We let the pendulum go there: a
+# small swing, which is easier to reason about. We watch it for 20 s in steps of 0.01 s.
 
 
 # %%
@@ -234,24 +247,36 @@ cool = energy_of_walk(euler_cromer, SMALL, 20 * STEPS_OF_20_S)
 error = np.abs(cool - 1)
 first_20_s = error[:STEPS_OF_20_S].max()
 last_20_s = error[-STEPS_OF_20_S:].max()
-lesson.show("Euler-Cromer: largest error in the first 20 s", first_20_s)
-lesson.show("Euler-Cromer: largest error in the last 20 s of 400", last_20_s)
+lesson.show("Euler-Cromer: energy off by, in the first 20 s, at most", first_20_s)
+lesson.show("Euler-Cromer: the same in the last 20 s of 400", last_20_s)
 
 # %% [markdown]
 # It stays: wrong by 1.6 % at most, after 20 s as after 400 s. Why?
 #
 # ## A step is a matrix
 #
-# For small swings $\sin x \approx x$. With $w^2 = g/L$ the acceleration is $-w^2 x$, and a step
-# is a matrix that acts on the pair $(x, v)$:
+# For small swings $\sin x \approx x$: at 0.1 rad the sine is 0.0998. With $w^2 = g/L$ the
+# acceleration is then $-w^2 x$, and Euler's rule reads
+#
+# $$x_{\text{new}} = 1 \cdot x + h \cdot v, \qquad
+# v_{\text{new}} = -w^2 h \cdot x + 1 \cdot v.$$
+#
+# The four factors, written as a square, are a **matrix**. It acts on the pair $(x, v)$; each row
+# makes one new number. With Euler-Cromer the velocity is the same, but the position moves with
+# the new one: $x + h\,(v - w^2 h\,x) = (1 - w^2h^2)\,x + h\,v$. That is another first row:
 #
 # $$\text{Euler: } \begin{pmatrix} 1 & h\\ -w^2 h & 1 \end{pmatrix},
 # \qquad \text{Euler-Cromer: } \begin{pmatrix} 1 - w^2h^2 & h\\ -w^2 h & 1 \end{pmatrix}.$$
 #
-# The **determinant** of a matrix says by which factor it stretches areas. Euler's is
-# $1 + w^2h^2$; here that is $1 + 9.81 \cdot 0.01^2 = 1.00098$. Little, but 2000 times:
-# $1.00098^{2000} = 7.11$. The plane of $x$ and $v$ is called the **phase plane**. There an orbit
-# encloses an area in proportion to its energy, and Euler blows up every area.
+# A matrix stretches all areas by one factor, its **determinant**: upper left times lower right,
+# less upper right times lower left. Euler's is $1 + w^2h^2$; here that is
+# $1 + 9.81 \cdot 0.01^2 = 1.000981$. Little, but 2000 times: $1.000981^{2000} = 7.11$.
+#
+# What has an area to do with energy? The plane of $x$ and $v$ is called the **phase plane**. A
+# small swing up to the angle $A$ draws an ellipse there: it reaches $A$ to the right and, at the
+# bottom, the velocity $wA$ upwards. Its area is $\pi w A^2$. Its energy is $\frac12 (wA)^2$. Both
+# grow like $A^2$: seven times the area is seven times the energy. (We measured 7.04, not 7.11, as
+# $\sin x$ is not quite $x$.)
 #
 # Euler-Cromer's determinant is $(1 - w^2h^2) + w^2h^2 = 1$. It keeps areas, as the true motion
 # does. (In the code the velocity is $v/w$. Then $w$ and $h$ appear as a product only.)
@@ -288,11 +313,14 @@ lesson.claim("Euler, held to the same 3 %: its error after 20 s", hot[-1] - 1, a
 # ## Is an area that stays enough?
 #
 # Often one reads: areas stay, *therefore* the energy stays bounded. Look once more. A matrix may
-# keep areas and yet stretch: twice as long, half as wide. What a step does again and again, its
-# **eigenvalues** tell. Along an eigenvector, $n$ steps multiply by $\lambda^n$.
+# keep areas and yet stretch: twice as long, half as wide. Along some directions a matrix only
+# stretches and does not turn; such a direction is an **eigenvector**. The factor $\lambda$ is its
+# **eigenvalue**, and $n$ steps multiply by $\lambda^n$. A matrix that turns every direction has
+# them too, as complex numbers. What counts is their size $|\lambda|$: above 1 the steps grow in
+# the long run.
 #
 # > **Predict.** The determinant of Euler-Cromer is 1 *whatever the step*. Let us take steps so
-# > large that $wh = 2.05$. Will the energy stay bounded?
+# > large that $wh = 2.05$ (for our pendulum, 0.65 s). Will the energy stay bounded?
 
 # %%
 eigenvalues = {}
@@ -346,7 +374,7 @@ def draw_phase_plane():
             (1 + g * SMALL**2) ** (time / SMALL),
             ":",
             color=BLACK,
-            label="1.00098 to the number of steps",
+            label="1.000981 to the number of steps",
         )
         growth.plot(time, cool[: STEPS_OF_20_S + 1], color=ORANGE, label="Euler-Cromer")
         growth.set(
@@ -372,9 +400,10 @@ def draw_phase_plane():
 draw_phase_plane()
 
 # %% [markdown]
-# **What you saw.** At $wh = 0.5$ and $1.5$ the points stay on a leaning ellipse. At $wh = 2.05$
-# they jump back and forth, further each time, though every area stays: stretched 1.56 times one
-# way, shrunk to 0.64 the other.
+# **What you saw.** On the left Euler's orbit spirals outwards and Euler-Cromer's closes. On the
+# right the points of $wh = 0.5$ and $1.5$ stay on a leaning ellipse. Those of $wh = 2.05$ (only
+# three fit in) jump back and forth, further each time. Yet every area stays: stretched 1.56 times
+# one way, shrunk to 0.64 the other.
 #
 # So two things are needed. The area stays, *and* the matrix only turns: its eigenvalues have the
 # size of one. For Euler-Cromer that is so as long as $wh < 2$. (Exercise 4 finds the ellipse; it
@@ -385,9 +414,11 @@ draw_phase_plane()
 #
 # Euler-Cromer's energy stays, but its curve is not very exact. Two better rules follow.
 #
-# **Verlet** averages the accelerations at both ends of the step. **Runge-Kutta** (RK4) tries out
-# the slopes four times: at the start, twice in the middle, and at the end. It weighs the answers
-# so that most of the error cancels.
+# **Verlet** moves the position as school does under a steady acceleration $a$, by
+# $h v + \frac12 h^2 a$. For the velocity it averages the accelerations at both ends of the step.
+#
+# **Runge-Kutta** (RK4) tries out the slopes four times: at the start, twice in the middle, and at
+# the end. It weighs the answers so that most of the error cancels.
 
 
 # %%
@@ -395,7 +426,7 @@ def verlet(acceleration, x, v, h):
     """The mean of the accelerations at both ends."""
     a = acceleration(x, v)
     new_x = x + h * v + h**2 / 2 * a
-    new_a = acceleration(new_x, v + h * a)
+    new_a = acceleration(new_x, v + h * a)  # at the end, with a guess at its velocity
     new_v = v + h / 2 * (a + new_a)
     return new_x, new_v
 
@@ -429,19 +460,20 @@ def rk4(acceleration, x, v, h):
 # %%
 RULES = {"Euler": euler, "Euler-Cromer": euler_cromer, "Verlet": verlet, "RK4": rk4}
 
-many, _ = walk(rk4, one_metre, 0.5, 0.0, 0.1 / 1000, 1000)
+true_angles, _ = walk(rk4, one_metre, 0.5, 0.0, 0.1 / 1000, 1000)
+true_x = true_angles[-1]
 steps_by_rule = {}
 for name, rule in RULES.items():
     reached, _ = rule(one_metre, 0.5, 0.0, 0.1)
     steps_by_rule[name] = {
         "x (rad)": f"{reached:.7f}",
-        "error (rad)": reached - many[-1],
+        "error (rad)": reached - true_x,
     }
-lesson.table(f"one step of 0.1 s; the truth is {many[-1]:.7f} rad", steps_by_rule)
+lesson.table(f"one step of 0.1 s; the truth is {true_x:.7f} rad", steps_by_rule)
 
 # %% [markdown]
-# Euler has not moved, Euler-Cromer has gone twice too far, Verlet is in the middle, and RK4 is
-# right to six digits.
+# Euler has not moved, and Euler-Cromer has gone twice as far as it should. Verlet is exactly in
+# the middle of these two, and RK4 is right to six digits.
 #
 # ## What does half the step buy?
 #
@@ -492,9 +524,9 @@ for name, rule in RULES.items():
 lesson.table("error after 2 s (rad and rad/s), and how many times it falls", rows)
 
 # %% [markdown]
-# By 2, 2, 4 and 16. An error that shrinks like $h^p$ is said to be of **order** $p$: half the
-# step divides it by $2^p$. So from two errors we get the order, $p = \log_2$ of their ratio: of
-# 16 it is 4.
+# By about 2, 2, 4 and 16. An error that shrinks like $h^p$ is said to be of **order** $p$: half
+# the step divides it by $2^p$. So from two errors we get the order, $p = \log_2$ of their ratio:
+# of 16 it is 4.
 
 
 # %%
@@ -566,8 +598,8 @@ for angle in (0.1, 0.5, 2.0, 3.0):
 # %% [markdown]
 # Now measure it. A pendulum let go at rest reaches the bottom after a quarter of its period. We
 # walk until the next whole step would pass the bottom. Then we take one shorter step, and correct
-# its length by **Newton's method**: if it ends at $x$ and moves with $v$, it was too long by
-# $x / v$.
+# its length: if it ends at $x$ and moves with $v$, it was too long by the time $x / v$ (way over
+# velocity). Six corrections are plenty. This is **Newton's method**.
 
 
 # %%
@@ -656,8 +688,10 @@ def draw_how_wrong():
 draw_how_wrong()
 
 # %% [markdown]
-# **What you saw.** Each rule falls along a straight line of its own slope; the slip has the slope
-# of Verlet. And RK4's periods lie on the exact curve.
+# **What you saw.** On the left every mark of an axis is a fixed number of times the one before.
+# On such axes $h^p$ is a straight line, the steeper the larger $p$. Each rule has its own slope,
+# and the slip has that of Verlet. On the right RK4's periods lie on the exact curve. (Two of the
+# eight are nearly the same.)
 #
 # The library has the same rules (`minigen.physics.integrators`, as readable as ours).
 # `pendulum.simulate` runs them as compiled loops over any number of pendulums.
@@ -703,7 +737,7 @@ def generator(factors):
     return motion
 
 
-LOW = np.array([[0.5], [0.5], [1.0], [1.0]])
+LOW = np.array([[0.5], [0.5], [1.0], [1.0]])  # one row for each factor
 HIGH = np.array([[1.5], [1.5], [2.5], [2.5]])
 factors = rng.uniform(LOW, HIGH, (4, 40))
 motions = generator(factors)
@@ -711,20 +745,23 @@ lesson.show("the first draw: rad, rad/s, m, kg", factors[:, 0])
 lesson.show("what comes out of 40 draws, (motions, angles)", motions.shape)
 
 # %% [markdown]
-# Plain random numbers go in, and a deterministic machine $G$ bends them into something rich. GANs
-# and VAEs, the models to come, have this very form. There $G$ is a network that nobody tells the
-# equation. All it gets to see are **data**: motions as somebody observed them.
+# Plain random numbers go in, and a deterministic machine $G$ bends them into something rich. The
+# models to come (some are called GANs, others VAEs) have this very form. There $G$ is a machine
+# with thousands of adjustable numbers, a **network**, and nobody tells it the equation. All it
+# gets to see are **data**: motions as somebody observed them.
 #
 # And who observes makes errors. Ours is an observer who grows tired: to each angle an error is
 # added, with the **standard deviation** (SD) $0.1\,t$. That is nothing at the start, 0.1 rad
 # after a second, and 0.5 rad, as much as a small swing, at the end. The errors of two moments
-# have nothing to do with each other. (The study this course grew out of disturbed the variables
-# *inside* the loop of the walk. There each error stays and the next is added to it: a random
-# walk, not independent noise.) `datasets.pendulum_trajectories` does all this.
+# have nothing to do with each other. `datasets.pendulum_trajectories` does all this: it throws
+# the dice, simulates, and adds the errors.
+#
+# (The study this course grew out of disturbed the variables *inside* the loop of the walk. There
+# each error stays and the next is added to it: a random walk, not independent noise.)
 
 # %%
 data = datasets.pendulum_trajectories(lesson.pick(full=4000, quick=1000), rng)
-noise = data.theta - data.clean  # (motions, 500)
+noise = data.theta - data.clean  # observed less true: (motions, 500)
 for second in (0, 1, 2, 4):
     spread = noise[:, 100 * second].std()
     lesson.show(f"SD of the noise after {second} s", spread, "rad")
@@ -757,14 +794,17 @@ def draw_generator():
         times = np.tile(seen.t, len(seen))
         *_, cells = cloud.hist2d(times, seen.theta.ravel(), edges, cmap="magma")
         cloud.figure.colorbar(cells, ax=cloud, label="motions per cell")
-        cloud.set(xlabel="time (s)", title=f"All that the models will see: {len(data)}")
+        cloud.set(
+            xlabel="time (s)", title=f"All that a model gets: {len(data)} of these"
+        )
 
 
 draw_generator()
 
 # %% [markdown]
-# **What you saw.** On the left, what the equation makes of dice. On the right, what a model gets:
-# a cloud. It has to find out by itself that there are motions in it.
+# **What you saw.** On the left, what the equation makes of dice: short rods swing fast. In the
+# middle, one motion as it is observed. On the right, thousands of those on top of each other. A
+# model has to find out by itself that there are motions in this cloud.
 #
 # ## A dial that is connected to nothing
 #
@@ -837,8 +877,8 @@ lesson.end()
 # # Exercises
 #
 # **1. A larger step** (5 minutes). Set `h=0.1` and `steps=80` in the walk before the picture of
-# Euler's rule (and in its time axis). What does the pendulum do in the end, and why? *Why:* a
-# curve that looks like a motion need not be one.
+# Euler's rule, `time = 0.1 * np.arange(81)` in the picture, and take its `ylim` out. What does
+# the pendulum do in the end, and why? *Why:* a curve that looks like a motion need not be one.
 #
 # **2. A pencil on its tip** (5 minutes). Let `pendulum.simulate` go at exactly `np.pi`, at rest,
 # on a rod of 1 m, with `steps=6000`. It should stand there for ever. When does it begin to move,

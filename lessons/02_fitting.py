@@ -14,7 +14,7 @@
 # * name the score that no model can beat,
 # * split data so that the score means what you think it means.
 #
-# **You need** lesson 1 and, from linear algebra, matrix times vector.
+# **You need** lesson 1, with its matrices, and NumPy's `@` (matrix times matrix or vector).
 #
 # **Four parts**, about 15 minutes each. One may stop after any of them.
 #
@@ -43,10 +43,11 @@ from minigen.plots import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILL
 # Something starts at 0 and moves at a steady speed $w$. We read its place twice, badly: 1 m after
 # 1 s, and 3 m after 2 s. How fast is it?
 #
-# The first reading says 1 m/s, the second 1.5 m/s.
+# The first reading says 1 m/s, the second 1.5 m/s. No speed meets both. What a speed leaves over,
+# the readings less what it would give, we call **the rest**.
 #
-# > **Predict.** Take the speed for which the sum of the squared errors is smallest. Is it 1.25
-# > m/s, the mean of the two? Less? More?
+# > **Predict.** Take the speed for which the sum of the squares of the rest is smallest. Is it
+# > 1.25 m/s, the mean of the two? Less? More?
 
 # %%
 times = np.array([1.0, 2.0])  # s
@@ -54,8 +55,8 @@ places = np.array([1.0, 3.0])  # m
 speeds = np.linspace(0.8, 2.0, 121)
 squared_errors = []
 for speed in speeds:
-    missing = places - speed * times
-    squared_errors.append(np.sum(missing**2))
+    rest = places - speed * times
+    squared_errors.append(np.sum(rest**2))
 
 best_speed = speeds[np.argmin(squared_errors)]
 lesson.show("the best of 121 speeds", best_speed, "m/s")
@@ -77,16 +78,10 @@ def draw_two_readings():
         valley.set(title="The error has one lowest point")
 
         foot = best_speed * times
-        plane.plot(
-            [0, 2.0], [0, 4.0], color=GREY, label="what speeds can reach: w (1, 2)"
-        )
-        plane.plot(
-            [0, places[0]], [0, places[1]], color=BLACK, label="the readings (1, 3)"
-        )
-        plane.plot(
-            [0, foot[0]], [0, foot[1]], color=BLUE, lw=3, label="the fit (1.4, 2.8)"
-        )
-        plane.plot([foot[0], 1], [foot[1], 3], ":", color=VERMILLION, label="the rest")
+        plane.plot([0, 2.0], [0, 4.0], color=GREY, label="speeds: w (1, 2)")
+        plane.plot([0, places[0]], [0, places[1]], color=BLACK, label="readings (1, 3)")
+        plane.plot([0, foot[0]], [0, foot[1]], color=BLUE, lw=3, label="fit (1.4, 2.8)")
+        plane.plot([foot[0], 1], [foot[1], 3], ":", color=VERMILLION, label="rest")
         plane.set(xlabel="place after 1 s (m)", ylabel="place after 2 s (m)")
         plane.set(xlim=(-0.5, 4.5), ylim=(0, 5), aspect="equal")
         plane.set(title="The same as one point in a plane")
@@ -98,16 +93,22 @@ draw_two_readings()
 # %% [markdown]
 # **What you saw.** The best speed is 1.4 m/s: the later reading counts more, as there an error of
 # the speed shows more. The right panel says why just this one. There both readings together are
-# *one point*, $(1, 3)$. All that a speed can produce, $w\,(1, 2)$, is a line. The nearest place
-# on the line is the foot of the perpendicular. **The rest stands at a right angle to the line.**
+# *one point*, $(1, 3)$. All that a speed can produce, $w\,(1, 2)$, is a line. By Pythagoras the
+# sum of the squared errors is the squared distance from the point to a place on the line. The
+# nearest place is the foot of the perpendicular. **The rest stands at a right angle to the
+# line.**
 #
-# By hand: the rest is $(1 - w,\; 3 - 2w)$. Its product with $(1, 2)$ must be zero:
-# $1 - w + 2\,(3 - 2w) = 7 - 5w = 0$, so $w = 1.4$.
+# By hand: two arrows $(a, b)$ and $(c, d)$ are at a right angle if their **product** $a c + b d$
+# is zero. The rest is $(1 - w,\; 3 - 2w)$. Its product with $(1, 2)$ is
+# $1 - w + 2\,(3 - 2w) = 7 - 5w$. That is zero for $w = 1.4$.
 #
 # ## The normal equations
 #
-# Now several **features**: functions of time such as $1, t, t^2$, the columns of a matrix $X$. A
-# model is their weighted sum, $Xw$. The rest $y - Xw$ must be at right angles to *every* column:
+# Now several **features**: functions of time such as $1, t, t^2$. Each is a column of a matrix
+# $X$, with a row for each reading. A model is their weighted sum, $Xw$; here $w$ holds the
+# **weights**. The rest $y - Xw$ must be at right angles to *every* column. Let $X^\top$ be $X$
+# laid on its side: its rows are the columns of $X$. Then $X^\top$ times the rest gives all those
+# products at once:
 #
 # $$X^\top (y - Xw) = 0, \qquad\text{so}\qquad X^\top X\, w = X^\top y.$$
 #
@@ -117,15 +118,16 @@ draw_two_readings()
 # $$\begin{pmatrix} 3 & 3\\ 3 & 5 \end{pmatrix} \begin{pmatrix} w_0\\ w_1 \end{pmatrix} =
 # \begin{pmatrix} 6\\ 7 \end{pmatrix}, \qquad w_0 = 1.5, \quad w_1 = 0.5.$$
 #
-# The fit is 1.5, 2, 2.5; the rest is $-0.5, 1, -0.5$. Its sum is 0, and so is
-# $0 \cdot (-0.5) + 1 \cdot 1 + 2 \cdot (-0.5)$.
+# All these numbers are products of columns: $5 = 0 \cdot 0 + 1 \cdot 1 + 2 \cdot 2$, and
+# $7 = 0 \cdot 1 + 1 \cdot 3 + 2 \cdot 2$. The fit is 1.5, 2, 2.5; the rest is $-0.5, 1, -0.5$.
+# Its sum is 0, and so is $0 \cdot (-0.5) + 1 \cdot 1 + 2 \cdot (-0.5)$.
 
 
 # %%
 def least_squares(X, y, ridge=1e-9):
     """Weights from the normal equations, for X (rows, features)."""
     products = X.T @ X
-    steadied = products + ridge * np.eye(len(products))
+    steadied = products + ridge * np.eye(len(products))  # why: see below
     return np.linalg.solve(steadied, X.T @ y)
 
 
@@ -140,6 +142,7 @@ lesson.show("rest", y - X @ w)
 # larger one would hold the weights small on purpose. That is called **regularisation**.)
 #
 # Does our function find what it should on a real case? Forty features, a hundred observations.
+# And does the test of right angles find a wrong answer? The mean of the two speeds must fail it.
 
 # %%
 A = rng.standard_normal((100, 40))
@@ -174,12 +177,13 @@ def error(prediction, y):
 def powers(t, degree):
     """Polynomials of degree 0, 1, ... as columns: (times, degree + 1).
 
-    Legendre's are powers of time, mixed to be as different as can be.
+    Legendre's are powers of time, mixed to be as different as can be: their sums
+    are the same curves as those of 1, t, t^2, ... They want a time from -1 to 1.
     """
     return np.polynomial.legendre.legvander(t / 2.5 - 1, degree)
 
 
-seen_twice = datasets.pendulum_trajectories(100, rng, view=50)
+seen_twice = datasets.pendulum_trajectories(100, rng, view=50)  # 50 of the 500 angles
 t = seen_twice.t
 true = seen_twice.clean.T  # (times, pendulums)
 train = seen_twice.theta.T
@@ -225,13 +229,14 @@ lesson.claim("test error at degree 3 over that at degree 8", rises, above=2)
 #
 # ## Features that know the subject
 #
-# A pendulum swings. So fit a wave instead, $a \cos(wt) + b \sin(wt)$. For a given $w$ that is
-# linear in $a$ and $b$; we try 57 values of $w$.
+# A pendulum swings. So fit a wave instead, $a \cos(wt) + b \sin(wt)$. (This $w$ is no weight but
+# says how fast it swings, as in lesson 1.) For a given $w$ the cosine and the sine are two
+# features, and $a$ and $b$ their weights. We try 57 values of $w$.
 
 
 # %%
 def fit_wave(y, seen):
-    """The best wave for one motion y (times,), judged at the times that are seen."""
+    """The best wave for one motion y (times,), fitted to the times that are seen."""
     least = np.inf
     for w in np.linspace(1.2, 4.0, 57):
         X = np.column_stack([np.cos(w * t), np.sin(w * t)])
@@ -317,20 +322,23 @@ def draw_overfitting():
 draw_overfitting()
 
 # %% [markdown]
-# **What you saw.** The red curve on the left runs through nearly every dot, and is the worst of
-# the three where it counts. A wave has three numbers instead of nine and beats every polynomial.
-# Outside the data the difference is a factor of thousands: powers grow, and waves come back.
+# **What you saw.** The red curve on the left runs close to nearly every dot. Yet where it counts,
+# on the second look, it is worse than the black one: 0.152 against 0.101. A wave has three
+# numbers instead of nine and beats every polynomial. Outside the data it is better by a factor of
+# more than a hundred thousand: powers grow, and waves come back.
 
 # %% [markdown]
 # # Part 3. The floor
 #
 # What is the best possible score? Imagine somebody who knows the true motion. The noise is left,
 # and nobody can foresee it. Its variance at time $t$ is $(0.1\,t)^2$: 0.01 after 1 s, 0.25 after
-# 5 s. The mean of a square over such a time is a third of its last value, so $0.25/3 = 0.083$
-# rad².
+# 5 s. The mean of $t^2$ from 0 to $T$ is $T^2/3$, a third of its last value. So the mean of the
+# variance is $0.25/3 = 0.083$ rad².
 #
-# In general, an observation is $y = \theta + \varepsilon$. The noise $\varepsilon$ has nothing to
-# do with any model $f$, so the mixed term averages out. With $\mathrm E$ for the mean,
+# In general, an observation is $y = \theta + \varepsilon$: true angle and noise. Let a model say
+# $f$. Its error is $(\theta - f) + \varepsilon$, and the square of that has a mixed term,
+# $2\,(\theta - f)\,\varepsilon$. The noise is as often up as down, whatever $f$ says, as long as
+# the model has not seen it. So the mixed term averages out. With $\mathrm E$ for the mean,
 #
 # $$\mathrm E\,(y - f)^2 = \mathrm E\,(\theta - f)^2 + \mathrm E\,\varepsilon^2 \;\ge\;
 # \mathrm E\,\varepsilon^2 = \frac15\int_0^5 (0.1\,t)^2\,dt = 0.083\ \text{rad}^2.$$
@@ -367,7 +375,7 @@ lesson.claim("degree 40: train error over its floor", impossible, below=0.5)
 
 # %% [markdown]
 # Even the one who made the data cannot do better. **A model that scores clearly less has seen the
-# answers.** Degree 40 did: on its train look it is at a fifth of the floor.
+# answers.** Degree 40 has: on its train look it is at a fifth of the floor.
 #
 # ## A share instead of an error
 #
@@ -423,10 +431,10 @@ draw_floor()
 # pendulum that nobody has seen move, predict its motion. There is a table, one row for each
 # observation: four factors, the time, the angle.
 #
-# Our model is the laziest there is. It draws a curve of degree 8 through the dots of each
-# pendulum that it knows. Asked about a pendulum, it looks up the one with the most similar
-# factors, and reads off *that* curve. Such a model is called a **nearest neighbour**; it only
-# remembers.
+# Our model is the laziest there is. It fits a curve of degree 8 to the dots of each pendulum that
+# it knows. Asked about a pendulum, it looks up the one with the most similar factors, and reads
+# off *that* curve. Such a model is called a **nearest neighbour**; it only remembers. (Similar in
+# what unit? We bring each factor to the range from -1 to 1, so that all four weigh alike.)
 #
 # To judge it, we hold back a fifth of the table. **A fifth of its rows? Or of its pendulums?**
 #
@@ -467,7 +475,7 @@ def remember(data, known):
 
 
 def look_up(factors, known_factors):
-    """For each row of factors, the place of the most similar known ones."""
+    """For each row of factors, the number of the most similar known row, from 0."""
     nearest = []
     for wanted in factors:
         distances = np.sum((known_factors - wanted) ** 2, axis=1)
@@ -565,8 +573,9 @@ lesson.claim(
 # ## A model that cannot remember
 #
 # Is a split by rows always wrong? A leak needs a memory. Take least squares with features of
-# *all* factors: the products of up to three of them (there are 35, with the 1), each times the
-# powers of time up to 9. That is 350 weights for everything.
+# *all* factors: 1, each factor, and the products of two or three of them, which makes 35. Each is
+# multiplied with each of the ten powers of time from 0 to 9. So a single set of 350 weights has
+# to do for all pendulums. A weighted sum of features is called a **linear model**.
 
 
 # %%
@@ -574,10 +583,12 @@ def table_of(data):
     """Features (pendulums, times, 350)."""
     products = [np.ones(len(data))]
     for number in (1, 2, 3):
+        # all ways to choose so many of the four factors, also one twice
         for chosen in combinations_with_replacement(scaled_factors(data).T, number):
             products.append(np.prod(chosen, axis=0))
     of_factors = np.stack(products, axis=1)  # (pendulums, 35)
     of_time = powers(data.t, 9)  # (times, 10)
+    # for each pendulum p and time t: each product f times each power d
     features = np.einsum("pf,td->ptfd", of_factors, of_time)
     return features.reshape(len(data), len(data.t), 350)
 
@@ -684,8 +695,9 @@ lesson.end()
 # # Exercises
 #
 # **1. Fewer looks** (5 minutes). Set `view=50` to `view=20` where the pendulums are seen twice,
-# and let the loop over degrees end at 19. Print both errors for degrees 8, 12 and 19. What
-# becomes of the train error, and why? *Why:* twenty weights can repeat twenty dots.
+# let the loop over degrees end at 19, and the table show degrees 8, 12 and 19. Stop there: the
+# cells after it ask for degree 40. What becomes of the train error, and why? *Why:* twenty
+# weights can repeat twenty dots. (It is the tiny `ridge` that keeps it from zero.)
 #
 # **2. A worse second look** (5 minutes). Make the noise of the second look twice as large,
 # `0.2 * t[:, None]`. By how much do the test errors rise? Is another degree the best now? *Why:*

@@ -53,6 +53,7 @@ from minigen.plots import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILL
 def G(z):
     """Lesson 1's generator: 100 angles for the factors z = (theta0, omega0, g/L)."""
     theta0, omega0, g_over_l = z
+    # Only g/L counts: a rod of 1 m, and g/L in the place of g.
     motion = pendulum.simulate(theta0, omega0, 1.0, gravity=g_over_l, steps=500)
     return motion.theta[::5]
 
@@ -95,15 +96,16 @@ draw_valley()
 #
 # ## Roll down instead of trying
 #
-# With three unknowns, 391 values of each would be 60 million simulations. But near a good guess
-# the curve is nearly a straight function of $z$: if $J$ is the slope of all 100 angles with
-# respect to $z$, then
+# Soon there will be three unknowns, and 391 values of each would be 60 million simulations. But
+# near a good guess $z$ (here, of $g/L$) each of the 100 angles is nearly a straight function of
+# it. Nudge $z$ by 0.001: if an angle falls by 0.0005 rad, its slope is $-0.5$. All 100 slopes
+# together we call $J$. Then a small change $\delta$ gives
 #
 # $$G(z + \delta) \approx G(z) + J\,\delta.$$
 #
 # And that is lesson 2: find the $\delta$ for which $J\,\delta$ is nearest to the rest,
-# $y - G(z)$. One feature, 100 readings. Correct $z$, and do it again: this is the
-# **Gauss-Newton** method. We get $J$ by nudging $z$ a little up and a little down.
+# $y - G(z)$, where $y$ are the dots. One feature, 100 readings. Correct $z$, and do it again:
+# this is the **Gauss-Newton** method. We get $J$ by nudging $z$ a little up and a little down.
 #
 # > **Predict.** We start at $g/L = 4.5$. How many rounds until four digits stand? And where do we
 # > get from 15?
@@ -127,7 +129,7 @@ def roll_down(start, rounds=12):
         J = slope(z, place=2)
         rest = dots - G(z)
         delta = (J @ rest) / (J @ J)  # one feature: as in lesson 2
-        path.append(max(path[-1] + delta, 0.1))
+        path.append(max(path[-1] + delta, 0.1))  # g/L stays above zero
     return path
 
 
@@ -151,17 +153,19 @@ lesson.claim(
 )
 
 # %% [markdown]
-# A few rounds, from a good start: each takes away nine tenths of the error that is left, or more.
-# From a bad start it never gets there: it knows only slopes, and the slopes around it lead into a
+# Four rounds, from a good start. The first takes away two thirds of the error, and each one after
+# it more than nine tenths of what is left. It ends a little beside 6: so the noise has it. From a
+# bad start it never gets there: it knows only slopes, and the slopes around it lead into a
 # shallow valley.
 #
 # ## Three unknowns, and a good start
 #
 # Now $z = (\theta_0, \omega_0, g/L)$, and $J$ has three columns: a least-squares problem with
 # three features. For a good start we use lesson 2's wave, $a\cos(wt) + b\sin(wt)$. It begins at
-# $a$ with the velocity $bw$, and has the amplitude $A = \sqrt{a^2 + b^2}$. By lesson 1's exact
-# period a swing of this size has $w = \sqrt{g/L}\;\mathrm{agm}(1, \cos(A/2))$. Solved for $g/L$,
-# with $w = 2.3$ and $A = 1$, where the agm is 0.938: $(2.3/0.938)^2 = 6.0$.
+# $a$ with the velocity $bw$, and its largest angle is $A = \sqrt{a^2 + b^2}$. A wave has the
+# period $2\pi/w$. By lesson 1's exact period a swing of this size has
+# $w = \sqrt{g/L}\;\mathrm{agm}(1, \cos(A/2))$. Solved for $g/L$, with $w = 2.3$ and $A = 1$,
+# where the agm is 0.938: $(2.3/0.938)^2 = 6.0$.
 
 
 # %%
@@ -200,10 +204,12 @@ lesson.show("after Gauss-Newton", found)
 lesson.show("what remains", remaining, "rad")
 
 # %% [markdown]
-# From a noisy curve back to the three numbers that made it. $G$ runs from factors to curves; the
-# fit runs backwards.
+# From a noisy curve back to the three numbers that made it: 1, 0 and 6, as well as the noise lets
+# us know them. (Exercise 4 tells how well that is.) $G$ runs from factors to curves; the fit runs
+# backwards.
 #
-# `metrics.physics_residual` does this for hundreds of motions at once.
+# `metrics.physics_residual` does this for hundreds of motions at once. It gives back the fitted
+# `factors`, as a dictionary, and what remains, the `residual`.
 
 # %%
 HOW_MANY = lesson.pick(full=400, quick=150)
@@ -248,8 +254,9 @@ for name, median in medians.items():
     lesson.show(f"{name}: median residual", median, "rad")
 
 # %% [markdown]
-# As it should: $\sqrt{0.082} = 0.287$, and a little less, because the fit follows the noise with
-# its three numbers.
+# As it should: at our 100 moments, which end at 4.95 s, the floor is 0.082 rad². An RMS is the
+# root of it, $\sqrt{0.082} = 0.287$ rad. We find a little less, because the fit follows the noise
+# with its three numbers.
 #
 # Now the nicest thing. The fit of a *noisy* curve is itself a curve. How far is that from the
 # true motion, which the fit has never seen?
@@ -258,7 +265,8 @@ for name, median in medians.items():
 # %%
 def curves_of(fit):
     """The motions of the fitted pendulums: (n, 100)."""
-    return np.stack([G(z) for z in zip(*fit.factors.values())])
+    triples = zip(*fit.factors.values())  # (theta0, omega0, g/L) of each
+    return np.stack([G(z) for z in triples])
 
 
 nearest = curves_of(fits["noisy"])
@@ -337,9 +345,8 @@ draw_residual()
 # > **Predict.** What does the first judge say of them?
 
 # %%
-train = datasets.pendulum_trajectories(
-    2000, rng, view=100, noise=False
-)  # what a model may see
+# What a model may see; in this lesson it is without noise.
+train = datasets.pendulum_trajectories(2000, rng, view=100, noise=False)
 middle = pendulum.simulate(1.0, 1.0, 1.75).theta[::5]  # rad, rad/s, m
 one_swing = np.tile(middle, (HOW_MANY, 1))
 at_rest = np.zeros((HOW_MANY, 100))
@@ -378,7 +385,7 @@ def ks(a, b):
 
 
 lesson.show("by hand", ks(np.array([2, 2, 2, 2]), np.array([1, 2, 3, 4])))
-our_ks = {
+our_ks = {  # of theta0, omega0 and g/L
     name: ks(fit_of_one.factors[name], train.factors[name]) for name in train.factors
 }
 their_ks = metrics.factor_match(fit_of_one.factors, train.factors)
@@ -462,7 +469,8 @@ lesson.show("copies: mean KS", mean_ks(fit_of_copies))
 # Both are content. Copies of true motions *are* possible, and all kinds are there.
 #
 # A copy gives itself away by being too near. So look from each generated motion to the *nearest*
-# training motion. How near is too near? As near as motions that are fresh for certain are not.
+# training motion. Their distance is that of Pythagoras: square the differences of all 100 angles,
+# add, take the root. How near is too near? Fresh motions tell, as they are no copies for certain.
 # **The third judge divides the median distance of generated motions by the median distance of
 # fresh ones:** the **neighbour ratio**.
 #
@@ -558,18 +566,19 @@ draw_neighbours()
 
 # %% [markdown]
 # **What you saw.** Honest motions keep the distance of fresh ones, with a ratio about 1. Hidden
-# copies crowd at one distance, that of their own wobble. Far *above* 1 is no praise either: a
-# motion far from all training motions is usually no motion of a pendulum. Compare like with like:
-# noise alone adds distance (the last number above), so clean motions must be compared with clean
-# ones.
+# copies crowd at one distance, that of their own wobble: $0.003 \cdot \sqrt{100} = 0.03$. Far
+# *above* 1 is no praise either: a motion far from all training motions is usually no motion of a
+# pendulum. Compare like with like: noise alone adds distance (fresh but noisy pendulums have a
+# ratio of 9.9), so clean motions must be compared with clean ones.
 
 # %% [markdown]
 # # Part 5. Four strangers, and what no judge sees
 #
-# Now you are the chair. Four generators send in their motions without their names: **fresh**
-# pendulums; the **copier** of Part 4, with its wobble; the **one swing**, again and again; and a
-# **normal distribution**, which knows the mean of the 100 angles and how each goes with each, but
-# no physics. The dice decide who is A, B, C and D.
+# Now you sum up what the judges say. Four generators send in their motions without their names:
+# **fresh** pendulums; the **copier** of Part 4, with its wobble; the **one swing**, again and
+# again; and a **normal distribution**. That one knows the means of the 100 angles, and how each
+# goes up and down with each other (their **covariance**), but no physics. The dice decide who is
+# A, B, C and D.
 
 # %%
 covariance = np.cov(train.theta.T)
@@ -629,9 +638,10 @@ draw_strangers()
 
 # %% [markdown]
 # **What you saw.** Each cheat has its mark. The normal distribution is about 0.15 rad from
-# physics. One swing is found by its KS. The copier (its residual is that of its wobble) shows in
-# the ratio alone. And in the pictures the copier looks as good as the real thing: the eye is the
-# weakest judge of all.
+# physics. One swing is found by its KS. (Its ratio says little: it is the distance of a single
+# motion.) The copier has a good KS and a tiny residual, that of its wobble; it shows in the
+# ratio. And in the pictures the copier looks as good as the real thing: the eye is the weakest
+# judge of all.
 
 # %%
 of_normal = marks_of["normal distribution"]
@@ -652,8 +662,9 @@ lesson.claim(
 # them.
 #
 # **All tied together.** A generator turns one dial for all three factors. From the pendulum with
-# the smallest $\theta_0$, the smallest $\omega_0$ and the shortest rod it goes to the one with
-# the largest of all. A small push always comes with a short rod.
+# the smallest $\theta_0$, the smallest $\omega_0$ and the shortest rod it goes evenly to the one
+# with the largest $\theta_0$ and $\omega_0$ and the longest rod. A small push always comes with a
+# short rod.
 #
 # > **Predict.** Which judge finds which? (The first judge gives a *median*.)
 
@@ -689,9 +700,13 @@ lesson.claim(
 )
 
 # %% [markdown]
-# A median does not see a minority: look at the tail as well. And the tied generator passes
-# *everything*. The second judge looks at each factor alone, and each alone is spread as it should
-# be. How would one find it? Look at two factors together.
+# A median does not see a minority: look at the tail as well. (The second judge grows suspicious
+# of the nonsense, as the factors fitted to it are odd. But to see nonsense is the first one's
+# task.) And the tied generator passes *everything*. The second judge looks at each factor alone,
+# and each alone is spread as it should be. How would one find it? Look at two factors together.
+# Their **correlation** is 1 or $-1$ if they lie on a straight line, and about 0 if they have
+# nothing to do with each other. (About: with 400 pendulums luck alone makes 0.05, and seldom
+# 0.15.)
 
 
 # %%
@@ -733,9 +748,9 @@ draw_last_two()
 lesson.end()
 
 # %% [markdown]
-# **What you saw.** The orange curve agrees with the green one up to the median and beyond, and
-# only then jumps to half a radian. On the right, the tied pendulums are a line where there should
-# be a field.
+# **What you saw.** The orange curve stays as tiny as the green one up to the median and beyond,
+# and only then jumps to half a radian. On the right, the tied pendulums are a line where there
+# should be a field.
 #
 # # What it means
 #
@@ -748,8 +763,10 @@ lesson.end()
 #
 # # Exercises
 #
-# **1. More noise** (5 minutes). In the first code cell of Part 1 set the noise to `0.3 * t`. How
-# does the valley change? Does its bottom move? *Why:* noise lifts the floor much more than it
+# **1. More noise** (5 minutes). In the first code cell of Part 1 set the noise to `0.3 * t`, and
+# look at the figure `valley` (leave its `ylim` out). How does the valley change? Does its bottom
+# move? One claim of Part 1 will fail: which, and why? *Check:* the least RMS is three times what
+# it was, and the best $g/L$ is within 1 of 6. *Why:* noise lifts the floor much more than it
 # moves the lowest place.
 #
 # **2. A shorter look** (5 minutes). In the call of `metrics.physics_residual` for the shuffled
@@ -768,10 +785,11 @@ lesson.end()
 # an answer without its uncertainty is half an answer.
 #
 # **5. Fool them** (20 minutes). Judge, do not train: invent a generator that no judge of this
-# lesson finds and that is not fresh pendulums, nor tied as above. One copy among three fresh
-# pendulums is a candidate. *Write* `cheat(n, rng)`. *Check:* the three marks and the 90 % mark,
-# beside those of `honest`. *Decide:* which further look would find yours? *Why:* who can fool a
-# score understands it.
+# lesson finds and that is not fresh pendulums, nor tied as above. A candidate: three motions in
+# four are fresh, and one is an exact copy from `train`. *Write* `cheat(n, rng)`. *Check:* the
+# three marks and the 90 % mark, beside those of `honest`. The candidate's residuals and KS cannot
+# be told from the honest ones; its ratio is between 0.7 and 0.9, and Part 4 let 0.7 pass.
+# *Decide:* which further look would find yours? *Why:* who can fool a score understands it.
 #
 # # Sources
 #
