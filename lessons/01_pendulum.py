@@ -690,8 +690,7 @@ draw_how_wrong()
 # %% [markdown]
 # **What you saw.** On the left every mark of an axis is a fixed number of times the one before.
 # On such axes $h^p$ is a straight line, the steeper the larger $p$. Each rule has its own slope,
-# and the slip has that of Verlet. On the right RK4's periods lie on the exact curve. (Two of the
-# eight are nearly the same.)
+# and the slip has that of Verlet. On the right RK4's periods lie on the exact curve.
 #
 # The library has the same rules (`minigen.physics.integrators`, as readable as ours).
 # `pendulum.simulate` runs them as compiled loops over any number of pendulums.
