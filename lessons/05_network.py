@@ -69,14 +69,15 @@ draw_task()
 # %% [markdown]
 # The errors of measurement grow with time, with an SD of $0.1\,t$ rad.
 #
-# Every observed angle becomes one **row**: four numbers in, one angle out.
+# Every observed angle becomes one **row**: four numbers in, one angle out. A pendulum's first
+# three numbers stand in a hundred rows; the fourth, the time, is another in each.
 
 
 # %%
 def table(pendulums):
     """Inputs theta0, omega0, g/L, t (rows, 4) and observed angles (rows, 1)."""
     columns = []
-    for factor in pendulums.factors.values():
+    for factor in pendulums.factors.values():  # theta0, omega0, g/L
         columns.append(np.repeat(factor, len(pendulums.t)))
     columns.append(np.tile(pendulums.t, len(pendulums)))
     return np.column_stack(columns), pendulums.theta.reshape(-1, 1)
@@ -108,8 +109,8 @@ print("row 50 as the network sees it:", x[50])
 # %% [markdown]
 # ## The score, and its ceiling
 #
-# Our **loss** is the mean squared error in rad². As a score we print the **coefficient of
-# determination**
+# Our **loss**, the number that training is to make small, is the mean squared error in rad². As
+# a score we print lesson 2's $R^2$, the **coefficient of determination**:
 #
 # $$ R^2 = 1 - \frac{\text{mean squared error}}{\text{variance of the angles}} . $$
 #
@@ -132,6 +133,7 @@ def with_constant(x):
     return np.column_stack([x, np.ones(len(x))])  # (rows, 5)
 
 
+lesson.show("variance of the angles", np.var(test_y), "rad²")
 sum_weights = np.linalg.lstsq(with_constant(x), y, rcond=None)[0]  # (5, 1)
 weighted_sum = with_constant(test_x) @ sum_weights
 
@@ -163,8 +165,9 @@ def draw_weighted_sum():
 draw_weighted_sum()
 
 # %% [markdown]
-# **What you saw.** Three hundredths. In a weighted sum time has one weight, so every pendulum
-# gets a straight line. We need something that bends.
+# **What you saw.** Three hundredths. (The mean is that of the training set, so its score is not
+# quite 0.) In a weighted sum time has one weight, so every pendulum gets a straight line. We need
+# something that bends.
 
 # %% [markdown]
 # # Part 2. Forwards: mix, bend, mix again
@@ -229,12 +232,16 @@ draw_bends()
 #   + \begin{pmatrix} -3.5 \\ -4 \end{pmatrix} = \begin{pmatrix} 0.5 \\ 1 \end{pmatrix}, \qquad
 #   y = \begin{pmatrix} 0.46 \\ 0.76 \end{pmatrix} . $$
 #
-# In code, `x` holds many examples, one in each row, so the product is written `x @ W.T`.
+# In code, `x` holds many examples, one in each row, so the product is written `x @ W.T`. In a
+# layer, $x$ is what comes in and $y$ what goes out; only the first layer's $x$ are the data.
+#
+# Beside each bend we put its slope, which Part 3 will need. It is told from the output: the slope
+# of $\tanh z$ is $1 - \tanh^2 z$, that is $1 - y^2$.
 
 
 # %%
 def tanh_slope(y):
-    return 1 - y**2  # the slope of tanh, told from its value
+    return 1 - y**2
 
 
 def relu(z):
@@ -318,7 +325,8 @@ lesson.claim(
 
 # %% [markdown]
 # **What you saw.** They can do nothing more. A mixture of mixtures is a mixture: all matrices
-# multiply to one. It is the bend alone that makes a second layer worth having.
+# multiply to one, and all biases make one. It is the bend alone that makes a second layer worth
+# having.
 
 # %% [markdown]
 # # Part 3. Backwards: where the gradient goes
@@ -473,7 +481,7 @@ def gradient_by_wiggling(net, x, y, size=1e-6):
     """The same, weight by weight, by central differences."""
     slopes = []
     for layer in net:
-        for weights in (layer.W.reshape(-1), layer.b):  # views: a change arrives
+        for weights in (layer.W.reshape(-1), layer.b):  # no copies: the layer changes
             for i in range(len(weights)):
                 weights[i] += size
                 higher = mean_squared_error(net, x, y)
@@ -495,16 +503,17 @@ print(f"{len(ours)} weights; the first five gradients:", ours[:5])
 lesson.same("gradients by backpropagation and by wiggling", ours, wiggled, limit=1e-7)
 
 # %% [markdown]
-# Wiggling took 2498 runs of the network, one way back about as much work as two.
+# Wiggling took 2498 runs of the network, two for each weight. One way back is about as much work
+# as two runs, and gives all 1249 slopes.
 #
 # > **Predict.** The commonest slip is to forget the slope of the bend. How wrong is the gradient
 # > then? In all layers, or only in some? Would you notice it without this test?
 
 # %%
-rows_of_layer = {
-    "layer 1": slice(0, 160),
-    "layer 2": slice(160, 1216),
-    "layer 3": slice(1216, 1249),
+rows_of_layer = {  # where in the long vector they stand
+    "layer 1": slice(0, 160),  # 4 x 32 weights and 32 biases
+    "layer 2": slice(160, 1216),  # 32 x 32 and 32
+    "layer 3": slice(1216, 1249),  # 32 and 1
 }
 
 
@@ -540,7 +549,7 @@ lesson.table("without the slope, the gradient is wrong by", {"relative error": s
 for name in ("layer 1", "layer 2"):
     wrong = slip[name]
     lesson.claim(f"without the slope, {name}: relative error", wrong, above=0.1)
-lesson.claim("without the slope, layer 3: the same", slip["layer 3"], below=1e-9)
+lesson.claim("without the slope, layer 3: relative error", slip["layer 3"], below=1e-9)
 
 
 # %% tags=["hide-input"]
@@ -672,9 +681,11 @@ draw_learning()
 
 # %% [markdown]
 # **What you saw.** The loss falls fast, then ever more slowly, and ends a little above the noise:
-# from there nobody can go lower. Where the rate becomes smaller, the trembling stops and it sinks
-# once more. The curve is nearly straight before training. After 100 steps it has one bend, which
-# all pendulums have in common; the second swing comes later.
+# from there nobody can go lower. (Single minibatches do: 128 rows may have less noise than usual.)
+# Where the rate becomes smaller, at step 6000, the weights tremble less and the mean sinks once
+# more. The curve is nearly straight before training. After 100 steps it goes down and up as all
+# pendulums do, but not far enough. The swings grow until they fit; last to come right are the two
+# ends.
 #
 # The two columns of the table stay together. With some 1200 weights and 160 000 rows there is no
 # **overfitting** (lesson 2), although 8000 minibatches show each row six times. (Once through the
@@ -695,11 +706,15 @@ lesson.table("R^2 on the test set", {name: {"R^2": r} for name, r in score.items
 lesson.claim("R^2 of the network without a bend", score["network, no bend"], below=0.1)
 
 # %% [markdown]
+# **What you saw.** The same as the weighted sum, 1249 weights or not.
+
+# %% [markdown]
 # ## The library has the same
 #
 # `nn.MLP` makes the layers, `backward` uses lesson 4's tape, and `optim.SGD` makes the steps.
 # From the same first weights, on the same minibatches, it must come to the same place: in double
-# precision to the last digits, and in single precision, minigen's everyday dress, to six.
+# precision to the last digits, and in single precision, minigen's everyday dress, to six. (Its
+# gradients add up until `zero_grad` sets them to zero.)
 
 
 # %%
@@ -740,7 +755,8 @@ for precision, limit in ((np.float64, 1e-10), (np.float32, 1e-5)):
 # Then 200 fresh pendulums. The network sees their factors only, and draws 200 motions.
 #
 # > **Predict.** All angles that it learned from were noisy, by 0.3 rad on average. Will its
-# > curves be as far from the truth as that? Nearer? Where will they be best, early or late?
+# > curves be as far from the truth as that? Nearer? And where will they be worse than the
+# > observations, if anywhere?
 
 # %%
 steps = lesson.pick(full=10_000, quick=2000)
@@ -759,7 +775,7 @@ def rms(errors, axis=None):
 
 noise = fresh.theta - fresh.clean  # (200, 100)
 error = drawn - fresh.clean
-network_is_worse = np.abs(error) > np.abs(noise)
+network_is_worse = np.abs(error) > np.abs(noise)  # True or False for each angle
 spans = {
     "first 0.1 s": slice(0, 3),
     "after 1 s": slice(20, 100),
@@ -824,12 +840,14 @@ draw_generator()
 lesson.end()
 
 # %% [markdown]
-# **What you saw.** The curves are cleaner than anything the network was shown. Noise that is
-# independent from row to row averages out; what the rows agree on stays.
+# **What you saw.** The curves are cleaner than anything the network was shown: they are about
+# 0.03 rad from the truth, the observations 0.29. Noise that is independent from row to row
+# averages out; what the rows agree on stays.
 #
 # But near $t = 0$, where the data are all but exact, the network is worse than they are. To the
 # squared error a good measurement counts no more than a bad one. Lesson 9 will cure that, and pay
-# for it.
+# for it. And both ends are worse than the middle: there the curve has neighbours on one side only.
+# At 5 s these are the noisiest of all.
 #
 # # What it means
 #
@@ -845,8 +863,9 @@ lesson.end()
 # steps, and print the losses. What happens, and why does it not happen with 0.1? (Lesson 6 begins
 # with the answer.)
 #
-# **2. Beyond the data** (5 minutes). Ask the network for one pendulum at 5 s to 10 s and draw the
-# curve. What does it say there, and why? What would Newton say?
+# **2. Beyond the data** (5 minutes). Ask `model.predict` for one pendulum at 5 s to 10 s (rows of
+# $\theta_0$, $\omega_0$, $g/L$, $t$, of which only $t$ changes) and draw the curve. What does it
+# say there, and why? What would Newton say?
 #
 # **3. Too good?** (5 minutes). A friend trains on such data and reports $R^2 = 0.93$ on held-out
 # rows. Name two ways in which this can come about, and the question you would ask first. *Check:*

@@ -51,7 +51,8 @@ np.set_printoptions(precision=3, suppress=True)
 #
 # By hand, with a rate of 0.01: the gradient there is $(-9, 100)$, a step against it leads to
 # $(-9 + 0.09,\ 1 - 1) = (-8.91, 0)$. Across the ravine we have arrived in one step. Along it we
-# have come one hundredth of the way.
+# have come one hundredth of the way. (The picture stretches $v$; in truth the ravine is less
+# than half as wide.)
 
 # %%
 RAVINE = np.array([1.0, 100.0])  # curvature along u and v
@@ -163,7 +164,7 @@ draw_fixed_rate()
 
 # %% [markdown]
 # **What you saw.** At 0.019 the walk zigzags from wall to wall, each time a little less far. At
-# 0.021 each time a little further: it climbs out of the ravine.
+# 0.021 each time a little further: along the ravine it gets furthest of all, but it climbs out.
 #
 # The reason is one line. A step takes $u$ to $u - h\,u = (1 - h)\,u$ and $v$ to
 # $(1 - 100\,h)\,v$. Each step multiplies. For $h = 0.019$ the factors are 0.981 and $-0.9$; for
@@ -173,8 +174,9 @@ draw_fixed_rate()
 # * the steepest direction sets the limit, and the flattest pays for it: its factor is never below
 #   0.98.
 #
-# The ratio of the two curvatures, here 100, is the **condition number**. The steps that one needs
-# grow in proportion to it.
+# The ratio of the two curvatures, here 100, is the **condition number**. Were it 1000, the rate
+# would have to be ten times smaller, and the walk along the ravine would take ten times as many
+# steps: they grow in proportion to it.
 
 # %%
 for rate, path in fixed.items():
@@ -246,7 +248,9 @@ lesson.claim(
 )
 
 # %% [markdown]
-# Ten and about a half: what is steady counts nearly twenty times as much as what alternates.
+# Ten and about a half. The second series ends between $+0.526$ and $-0.526$, as
+# $1 - 0.9 + 0.9^2 - \dots = 1/1.9 = 0.526$. So what is steady counts nearly twenty times as much
+# as what alternates.
 #
 # Is it faster, then? A fair race gives each its best rate. We count the steps until the loss has
 # fallen to a ten-thousandth for good.
@@ -286,8 +290,8 @@ draw_momentum()
 
 # %% [markdown]
 # **What you saw.** The ball shoots along the ravine, past the lowest point, and swings back: a
-# damped pendulum. It has less than half the steps to go, and its rate may be chosen more
-# carelessly.
+# damped pendulum. It has less than half the steps to go. And its rate may be chosen more
+# carelessly: from 0.003 to 0.019 it needs 83 to 96 steps, the fixed rate 220 to 1399.
 
 # %% [markdown]
 # # Part 3. Steps of one length, and Adam
@@ -317,12 +321,14 @@ for step in (0, 1, 5, 45, 46, 47, 48):
 
 # %% [markdown]
 # Five steps to the bottom, forty more to the lowest point. The ravine is no longer there! But
-# close to the goal the steps are as long as ever, so it cannot stop: it jumps to and fro.
+# close to the goal the steps are as long as ever, so it cannot stop: it jumps to and fro. (Between
+# which points, 0.061 and $-0.139$, is an accident of rounding. Only at exactly 0 would it rest.)
 #
 # ## Adam
 #
 # **Adam** (Kingma & Ba, 2015) mends this. It keeps two running means for each weight, of the
-# gradient and of its square:
+# gradient and of its square. (A *mean*, not momentum's sum: the old counts 0.9 and the new 0.1, in
+# all 1.)
 #
 # $$ m \leftarrow 0.9\,m + 0.1\,g, \qquad s \leftarrow 0.999\,s + 0.001\,g^2, \qquad
 #   w \leftarrow w - h\,\frac{m}{\sqrt{s}} . $$
@@ -333,8 +339,9 @@ for step in (0, 1, 5, 45, 46, 47, 48):
 #
 # One flaw is left. Both means begin at zero. By hand: after the first step with a gradient of 1
 # we have $m = 0.1$ and $s = 0.001$, so the step is $0.1/\sqrt{0.001} = 3.16$ instead of 1. After
-# $t$ steps $m$ holds only $1 - 0.9^t$ of what it should, and $s$ only $1 - 0.999^t$. So divide by
-# that: it is called **bias correction**.
+# a second one $m = 0.09 + 0.1 = 0.19$, which is $1 - 0.9^2$. After $t$ steps $m$ holds only
+# $1 - 0.9^t$ of what it should, and $s$ only $1 - 0.999^t$. So divide by that: it is called **bias
+# correction**.
 
 # %%
 first_steps = {}
@@ -388,7 +395,8 @@ draw_adam()
 
 # %% [markdown]
 # **What you saw.** Adam starts like the steps of one length, straight towards the goal on both
-# axes at once. Then it swings and settles, where the other jumps for ever.
+# axes at once. Then it swings and settles, where the other jumps for ever. Without the correction
+# its first hundred steps would be up to seven times too long.
 #
 # > **Predict.** Two tests. In a *round* bowl, $L = \frac12(u^2 + v^2)$: will Adam take another
 # > path than in the ravine? And if we measure the loss in other units, a thousand times as large?
@@ -430,9 +438,9 @@ lesson.claim("Adam: largest loss after step 200, over the first", settled, below
 lesson.claim("steps of one length: the same", jumping, above=1e-3)
 
 # %% [markdown]
-# Adam does not see how steep an axis is: for it the ravine *is* a round bowl. That is its
-# strength, and why its learning rate means the same nearly everywhere: about so far does a weight
-# move in a step. (It is blind only along the axes. Exercise 4 turns the ravine.)
+# **What you saw.** Adam does not see how steep an axis is: for it the ravine *is* a round bowl.
+# That is its strength, and why its learning rate means the same nearly everywhere: about so far
+# does a weight move in a step. (It is blind only along the axes. Exercise 4 turns the ravine.)
 
 # %% [markdown]
 # # Part 4. The race
@@ -490,14 +498,16 @@ def constant(step, steps):
 
 def train(network, optimiser_class, rate, steps, rng, schedule=cosine):
     """Train on minibatches of 128 rows; returns their losses in rad^2."""
-    memories = [(w, optimiser_class()) for w in network.parameters()]
+    memories = []
+    for w in network.parameters():  # a matrix or biases of a layer
+        memories.append((w, optimiser_class()))
     losses = []
     for step in range(steps):
         rows = rng.integers(len(x), size=128)
         network.zero_grad()
         batch_loss = ops.mse(network(x[rows]), y[rows])
         batch_loss.backward()
-        losses.append(batch_loss.item())
+        losses.append(batch_loss.item())  # the bare number
         now = rate * schedule(step, steps)
         for w, memory in memories:
             w.data[...] -= now * memory.direction(w.grad)
@@ -554,6 +564,8 @@ for name in OPTIMISERS:
 lesson.table(f"distance from the truth after {STEPS} steps (rad), by rate", by_rate)
 
 # %% [markdown]
+# (`nan` is "not a number": such a run went to infinity.)
+#
 # Which rate is the best for each? The test set is not for choosing (lesson 3). So we take the
 # rate with the smallest loss on the last 100 minibatches of training. And as one network may be
 # lucky, each optimiser then trains some more networks at its best rate.
@@ -626,7 +638,7 @@ def draw_race():
         rates.set(xlabel="learning rate at the start", ylim=(0.03, 1.6))
         rates.set(
             ylabel="distance from the truth (rad)",
-            title="No point: ran off to infinity",
+            title="After all steps (no point: ran off to infinity)",
         )
         curves.axhline(
             np.mean((0.1 * data.t) ** 2), color=BLACK, ls="--", label="the noise alone"
@@ -639,12 +651,14 @@ draw_race()
 
 # %% [markdown]
 # **What you saw.** Momentum's curve is that of the fixed rate, shifted by a factor of ten: each
-# gradient counts ten times in the end. Yet it holds its course at a boldness where the fixed rate
-# runs away. Adam ends nearest to the truth, in the fewest steps. And it forgives: a rate ten
-# times too small costs it about a factor of two, one ten times too large is bad but does not make
-# it run off.
+# gradient counts ten times in the end. Yet at 0.1, as bold as a fixed rate of 1, it holds its
+# course where the fixed rate runs away. Adam ends nearest to the truth, and its loss falls first.
+# And it forgives: a rate ten times too small or too large costs it a factor of two or three. Even
+# at 1, where it learns nothing, it does not run off.
 #
 # ## Let the rate fall
+#
+# All these runs let the rate fall to zero. Does that help?
 #
 # > **Predict.** The same Adam at a rate of 0.03, once along the cosine and once constant. How
 # > much does the fall of the rate matter?
@@ -770,10 +784,10 @@ sizes = {}
 for name, case in CASES.items():
     signal[name], gradient[name], last_output[name] = through_the_layers(*case)
     sizes[name] = {
-        "signal in layer 1": signal[name][0],
-        "in layer 20": signal[name][-1],
-        "gradient in layer 20": gradient[name][-1],
-        "in layer 1": gradient[name][0],
+        "signal, layer 1": signal[name][0],
+        "signal, layer 20": signal[name][-1],
+        "gradient, layer 20": gradient[name][-1],
+        "gradient, layer 1": gradient[name][0],
     }
 lesson.table("size (RMS) of signals and gradients", sizes)
 
@@ -824,7 +838,9 @@ draw_sizes()
 # %% [markdown]
 # **What you saw.** Too small, and signal and gradient die on their ways (**vanishing
 # gradients**): the network has one answer to everything, and nothing moves it. Too large, and
-# tanh only shouts $\pm1$, while the gradients **explode**.
+# tanh only shouts $\pm1$, while the gradients **explode**. (Most of its units are flat and let
+# nothing back. But each of the others passes on five times what it gets, and that is more.) At a
+# scale of 1 tanh takes a little in each layer, and twenty layers can bear that.
 #
 # ReLU throws away half of what it gets, and with it half of the mean square. So its scale must be
 # $\sqrt2$ (**He's** initialisation, 2015); for tanh a scale of about 1 is right (**Xavier's**,
@@ -843,7 +859,8 @@ def deep_network(scale, rng):
     def initial(shape, rng):
         return rng.normal(0, scale / np.sqrt(shape[1]), shape).astype(np.float32)
 
-    network = nn.MLP([4, *[32] * DEPTH, 1], "tanh", rng=rng, initial=initial)
+    layer_sizes = [4] + DEPTH * [32] + [1]
+    network = nn.MLP(layer_sizes, "tanh", rng=rng, initial=initial)
     for layer in network[::2]:  # every second part is a bend
         layer.bias.data[...] = 0
     return network
@@ -898,12 +915,12 @@ lesson.end()
 
 # %% [markdown]
 # **What you saw.** Adam takes steps of full length, but a network that gives one answer to
-# everything does not tell it in which direction. Some of the small networks begin to learn in the
-# end, late. The large ones begin by shouting, and stay worse than the mean angle.
+# everything does not tell it in which direction. Now and then one of the small networks learns a
+# little. The large ones begin by shouting, and stay worse than the mean angle.
 #
 # The usual default, minigen's and PyTorch's, is uniform on $\pm 1/\sqrt{n_\text{in}}$. Its SD is
-# $1/\sqrt{3\,n_\text{in}}$: a scale of 0.58. In three layers that is forgiven; in twenty it
-# leaves a few hundred-thousandths.
+# $1/\sqrt{3\,n_\text{in}}$: a scale of $1/\sqrt3 = 0.58$. In three layers that is forgiven; of
+# twenty it leaves $0.58^{20}$, two hundred-thousandths.
 #
 # # What it means
 #
@@ -918,7 +935,8 @@ lesson.end()
 # # Exercises
 #
 # **1. A heavier ball** (5 minutes). Let momentum lose only a hundredth at each step (0.99 instead
-# of 0.9), and draw the walk with a rate of 0.001. What happens, and which part of physics is it?
+# of 0.9), and in `draw_momentum` draw the walk with a rate of 0.001. What happens, and which part
+# of physics is it?
 #
 # **2. Which is which?** (5 minutes). Three walks downhill on $L = \frac12 u^2$ from $u = 8$, all
 # with a rate of 0.1. A: 8, 7.2, 6.48, 5.83. B: 8, 7.9, 7.8, 7.7. C: 8, 7.2, 5.76, 3.89. Which is
