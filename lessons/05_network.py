@@ -393,8 +393,13 @@ draw_small_layer()
 #   the slope of the bend. For tanh that is $1 - y^2$. By hand: at $y = 0.46$ the slope is
 #   $1 - 0.21 = 0.79$, so 1 at $y$ is 0.79 at $z$. Where tanh is flat, at $y = \pm0.99$, it is
 #   0.02: nearly nothing arrives.
-# * **Many examples.** The loss hears all of them, so their gradients of a weight add up. With an
-#   example in each row that is what the product `g.T @ x` does by itself.
+# * **Many examples.** The loss hears all of them, so their gradients of a weight add up. Let a
+#   second example have $x = (1, 0)$ and $g = (0, 3)$. Alone it would give $W_{21}$ the gradient
+#   $3\cdot1 = 3$, and the others 0. Together $W_{21}$ gets $-4 + 3 = -1$.
+#
+# Data have an example in each *row*: here `x` is [[2, 1], [1, 0]] and `g` is [[1, -2], [0, 3]]. Then
+# all of this is two products, `g.T @ x` for $W$, which sums over the rows by itself, and `g @ W` for
+# the layer before.
 
 
 # %%
@@ -421,6 +426,10 @@ lesson.same(
     "the layer's gradient of W and the one by hand", by_hand.dW, [[2, 1], [-4, -2]]
 )
 lesson.same("the layer's gradient of x and the one by hand", at_input, [[-5, 4]])
+
+by_hand.forward(np.array([[2.0, 1.0], [1.0, 0.0]]))
+by_hand.backward(np.array([[1.0, -2.0], [0.0, 3.0]]))
+print("at W, of both examples:", by_hand.dW.tolist())
 
 # %% [markdown]
 # Count the matrix products: one forwards, two backwards, whatever the number of weights. This way
