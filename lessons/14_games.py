@@ -99,7 +99,7 @@ lesson.claim("one side for good: the gap", minimax - maximin, above=0.1, unit="g
 #
 # Each is cautious again, now on a fine grid of mixtures. We need to look only at the *pure*
 # answers of the other: a mixed answer gives a mean of two numbers, and a mean is never below
-# both.
+# both (nor above both, which the keeper fears).
 
 # %%
 grid = np.linspace(0, 1, 10_001)
@@ -112,7 +112,7 @@ keeper_worst = from_side.max(axis=1)  # (q,)
 
 best_p = grid[kicker_worst.argmax()]
 best_q = grid[keeper_worst.argmin()]
-print(f"p = 0.5 is sure of {kicker_worst[5000]:.4f}")
+print(f"p = 0.5 is sure of {kicker_worst[5000]:.4f}")  # grid[5000] is 0.5
 print(f"the best p = {best_p:.4f} is sure of {kicker_worst.max():.4f}")
 print(f"the best q = {best_q:.4f} is never above {keeper_worst.min():.4f}")
 
@@ -146,8 +146,10 @@ draw_mixing()
 # every table is von Neumann's **minimax theorem** (1928). The common number is the **value** of
 # the game, and the pair of mixtures an **equilibrium**: neither can gain by changing alone.
 #
-# Where are the dots? Where the two lines cross. With $a, b$ and $c, d$ for the rows of $A$, the
-# best $p$ makes the keeper indifferent: $p a + (1 - p) c = p b + (1 - p) d$. So for $q$:
+# Where are the dots? Where the two lines cross. There both sides are worth the same to the
+# keeper: the best $p$ makes *the other* indifferent. With $a, b$ and $c, d$ for the rows of $A$
+# that is $p a + (1 - p) c = p b + (1 - p) d$. For $q$ it is the same with rows and columns
+# exchanged. Solved:
 #
 # $$ p = \frac{d - c}{a - b - c + d}, \qquad q = \frac{d - b}{a - b - c + d}. $$
 #
@@ -170,8 +172,8 @@ loses = kicker_worst.max() - kicker_worst[5000]
 lesson.claim("fair dice, p = 0.5, give away", loses, above=0.03, unit="goals a kick")
 
 # %% [markdown]
-# And the professionals? Kickers chose the first side in about 40 % of the kicks, keepers in about
-# 42 %. Nobody had told them the theorem.
+# And the professionals? Kickers chose the left in about 40 % of the kicks, keepers in about 42 %.
+# Our formula says 38.5 % and 42.0 %. Nobody had told them the theorem.
 
 # %% [markdown]
 # # Part 2. Learning by playing
@@ -183,6 +185,9 @@ lesson.claim("fair dice, p = 0.5, give away", loses, above=0.03, unit="goals a k
 # And we always know how good they are. Say the row player has used the rows in shares $p$. Then
 # $p$ is sure of $\min_j (pA)_j$. Likewise the column player's shares $q$ pay at most
 # $\max_i (Aq)_i$. The value lies between these two bounds.
+#
+# The program keeps sums: what each column would have paid so far, and what each row would have
+# received. Over the number of rounds they are $pA$ and $Aq$.
 
 
 # %%
@@ -223,8 +228,8 @@ for n in (0, 1, 2, 3, 4, 99, 999):
 lesson.table("fictitious play of the penalty", first_rounds)
 
 # %% [markdown]
-# **What you saw.** The choices jump for ever. The *shares* settle, near 0.385, and the two bounds
-# close in on the value, 0.796.
+# **What you saw.** The choices jump for ever. The *shares* swing less and less, around 0.385, and
+# the two bounds close in on the value, 0.796.
 #
 # ## Three games
 #
@@ -235,6 +240,7 @@ lesson.table("fictitious play of the penalty", first_rounds)
 # > the rounds, or less?
 
 # %%
+# rows and columns: rock, paper, scissors
 rock_counts_double = np.array([[0.0, -1, 2], [1, 0, -1], [-1, 1, 0]])
 tables = {
     "penalty": penalty,
@@ -248,12 +254,16 @@ bounds_in = {}
 for name, A in tables.items():
     choices_in[name], bounds_in[name] = fictitious_play(A, ROUNDS)
 
-rock = np.bincount(choices_in["rock counts double"][:, 0], minlength=3) / ROUNDS
-print("rock, paper, scissors: the row player's shares are", rock.round(3))
+print("shares of rock, paper, scissors")
+for player, who in enumerate(("row", "column")):
+    chosen = choices_in["rock counts double"][:, player]
+    shares = np.bincount(chosen, minlength=3) / ROUNDS
+    print(f"{who} player:", shares.round(3))
 
 # %% [markdown]
-# Rock in only a *quarter* of the rounds! For the other now avoids scissors. In a game, a payoff
-# is worth nothing until you know what the other does about it.
+# The row player plays rock in only a *quarter* of the rounds! For the other now avoids scissors,
+# and most often plays paper, which beats rock. In a game, a payoff is worth nothing until you
+# know what the other does about it.
 #
 # How sure are we? Each pair of bounds holds, so of all rounds we keep the best of each. The gap
 # between them we measure in units of the table: its largest entry less its smallest.
@@ -312,12 +322,15 @@ draw_fictitious_play()
 # %% [markdown]
 # **What you saw.** Left: the shares swing, ever more slowly, and settle at a quarter, five
 # twelfths and a third (dotted). Right: the gap falls about as one over the square root of the
-# rounds, so ten times the accuracy takes a hundred times the rounds.
+# rounds, so ten times the accuracy takes a hundred times the rounds. (The curves take the two
+# bounds of one round. The table took the best bounds of all rounds, which are closer: somewhere
+# on their swings the shares of the penalty were nearly perfect.)
 #
 # There is a faster way. The best mixture has the largest $v$ for which $(pA)_j \ge v$ in every
-# column. That is a **linear program**, and `games.equilibrium` hands it to SciPy. (Where SciPy is
-# not installed it plays fictitiously, and what follows holds to a twentieth only.) Von Neumann's
-# theorem says: for every table, minimax = maximin. We try it on thirty.
+# column. The unknowns $p$ and $v$ occur only in sums, never multiplied with each other. That is a
+# **linear program**, and `games.equilibrium` hands it to SciPy. (Where SciPy is not installed it
+# plays fictitiously, and what follows holds to a twentieth only.) Von Neumann's theorem says: for
+# every table, minimax = maximin. We try it on thirty.
 
 # %%
 exact = games.equilibrium(rock_counts_double)
@@ -384,6 +397,9 @@ for (x, y), distance in zip(few, np.linalg.norm(few, axis=1)):
 # with the velocity: a small swing, solved by **Euler's method**, whose energy grew in lesson 1.
 # The cure there was **Euler-Cromer**: use the new value at once. In a game this is
 # **alternating** play, taking turns: $y$ answers to where $x$ *now* is.
+#
+# Beside the places we watch one number, $Q = x^2 + y^2 - \eta\, x y$, which is nearly the squared
+# distance. (It is the one of lesson 1's exercise 4.)
 
 
 # %%
@@ -430,22 +446,26 @@ of_swing = swing(integrators.euler_cromer, STEPS)
 lesson.same("alternating play and Euler-Cromer", paths["alternating"], of_swing, 1e-12)
 
 # %% [markdown]
-# The two games *are* the two integrators, number for number. And what was printed first is the
-# reason why the second does not run away: alternating play conserves
-# $Q = x^2 + y^2 - \eta\, x y$ (insert the step). For $\eta < 2$ the curves of constant $Q$ are
-# ellipses. So it never runs away, and never arrives.
+# The two games *are* the two integrators, number for number. And $Q$ is the reason why the second
+# does not run away: alternating play conserves it. Insert the step, $x' = x - \eta y$ and
+# $y' = y + \eta x'$:
+#
+# $$ Q' = x'^2 + y'\,(y' - \eta x') = x'^2 + y' y = x'\,(x' + \eta y) + y^2 = x' x + y^2 = Q. $$
+#
+# For $\eta < 2$ the curves of constant $Q$ are ellipses. So it never runs away, and never arrives.
 #
 # ## Two that arrive
 #
 # * **Extragradient** (Korpelevich, 1976): look one simultaneous step ahead, and step from *here*
 #   with the slopes found *there*.
 # * **Consensus** (Mescheder et al., 2017): both also go downhill on
-#   $\tfrac\gamma2 (x^2 + y^2)$, which is $\gamma/2$ times the squared length of all slopes. Both
-#   prefer places where no slope is left to follow.
+#   $\tfrac\gamma2 (x^2 + y^2)$. The slopes are $y$ and $x$, so this is $\gamma/2$ times their
+#   squared length. Both prefer places where no slope is left to follow.
 #
 # From $(1, 1)$, extragradient looks ahead to $(0.8, 1.2)$. The slopes there are $1.2$ and $0.8$,
 # so it steps to $(1 - 0.24,\ 1 + 0.16) = (0.76, 1.16)$. The distance is 1.387: smaller than
-# 1.414.
+# 1.414. Consensus with $\gamma = 0.5$ adds a pull inwards, $0.2 \cdot 0.5 = 0.1$ on each, to the
+# plain step $(0.8, 1.2)$. It comes to $(0.7, 1.1)$, at a distance of 1.304.
 
 # %%
 gamma = 0.5
@@ -530,16 +550,17 @@ for name in ("alternating", "simultaneous"):
     means[name] = np.linalg.norm(so_far, axis=1)  # (steps,)
     print(f"{name}: the mean of {STEPS} steps is {means[name][-1]:.3f} from (0, 0)")
 
-bound = 4 * distances["alternating"].max() / (eta * STEPS)
+bound = 4 * distances["alternating"].max() / (eta * STEPS)  # why: below
 lesson.claim("alternating: distance of the mean", means["alternating"][-1], below=bound)
 lesson.claim("simultaneous: distance of the mean", means["simultaneous"][-1], above=1.4)
 
 # %% [markdown]
 # The middle of the ellipse is the equilibrium. As $y$ moves by $\eta x$ in each step, the sum of
-# all $x$ is just the way from the first to the last $y$, over $\eta$, and stays small. So the
-# mean over $n$ steps falls as $1/n$. The players circle for ever, but their *average* arrives. So
-# it was in fictitious play: the shares settle, the choices never do. Simultaneous play has no
-# such luck.
+# all $x$ is just the way from the first to the last $y$, over $\eta$. On an ellipse that way is
+# at most twice the largest distance $d$. With the sum of all $y$ it is alike, so the mean over
+# $n$ steps falls as $1/n$ (and $4 d/(\eta n)$ is a safe bound for both together). The players
+# circle for ever, but their *average* arrives. So it was in fictitious play: the shares settle,
+# the choices never do. In simultaneous play the way has no bound, and the mean runs away too.
 #
 # The library's players take any $f$, and get the slopes from the tape.
 
@@ -577,10 +598,11 @@ for name, path in paths.items():
 # large. The generator wants it to fail, and makes $f$ small. In equilibrium the point lies on the
 # data and the critic can only guess: $f = 2 \log \tfrac12 = -\log 4 = -1.386$.
 #
-# Start at $(1, 1)$ again. There $\sigma(1) = 0.731$ and $f = -0.693 - 1.313 = -2.006$. The slopes
-# of $f$ are $-\sigma(x y)\, y$ by $x$ and $-\sigma(x y)\, x$ by $y$, both $-0.731$. With
-# $\eta = 0.5$ the generator goes to $1 + 0.366$: *away* from the data, as the critic rates large
-# $s$ as real. The critic goes to $1 - 0.366$.
+# Start at $(1, 1)$ again. There $\sigma(1) = 0.731$ and $f = -0.693 - 1.313 = -2.006$. The slope
+# of $\log(1 - \sigma(a))$ is $-\sigma(a)$. So by the chain rule the slopes of $f$ are
+# $-\sigma(x y)\, y$ by $x$ and $-\sigma(x y)\, x$ by $y$, both $-0.731$. With $\eta = 0.5$ the
+# generator goes to $1 + 0.366$: *away* from the data, as the critic rates large $s$ as real. The
+# critic goes to $1 - 0.366$.
 
 
 # %%
@@ -592,7 +614,7 @@ def tiny_gan(x, y):
 def value(path):
     """f along a way (steps + 1, 2): (steps + 1,)."""
     x, y = path.T
-    return np.log(0.5) - np.logaddexp(0, x * y)
+    return np.log(0.5) - np.logaddexp(0, x * y)  # logaddexp(0, a) is softplus(a)
 
 
 gan_paths = {}
@@ -614,7 +636,8 @@ lesson.claim(
 def gradient_size(path):
     """The length of the slopes of the tiny GAN's f: (steps + 1,)."""
     x, y = path.T
-    return np.linalg.norm(path, axis=1) / (1 + np.exp(-x * y))
+    sigma = 1 / (1 + np.exp(-x * y))
+    return sigma * np.linalg.norm(path, axis=1)
 
 
 gan_rows = {}
@@ -664,8 +687,8 @@ lesson.claim("alternating: distance left", around, above=0.5, below=2)
 # %% [markdown]
 # **What you saw.** Extragradient arrives, with the value $-\log 4$. Alternating play circles. And
 # simultaneous play hardly moves any more, at $x = 3$, far from the data: the critic has become so
-# sure ($\sigma(x y)$ near 0) that there is hardly a slope left, for either of them. Its curve of
-# $f$ is the calmest of all.
+# sure ($\sigma(x y)$ near 0) that there is hardly a slope left, for either of them. After step 70
+# its curve of $f$ looks as calm as that of extragradient. Only the value is wrong.
 
 # %%
 lesson.end()
@@ -678,8 +701,8 @@ lesson.end()
 # * In a game the best play may have to be random: nobody can be read who throws dice.
 # * A falling loss may mean that the *other* has become worse. Calm is not success either. Judge a
 #   generator by its samples.
-# * Plain gradients circle the equilibrium or leave it. What helps: taking turns, an average of
-#   the weights, and damping, as in exercise 3.
+# * Plain gradients circle the equilibrium or leave it. What helps: taking turns, looking ahead, an
+#   average of the weights, and damping, as in consensus and exercise 3.
 # * Where the critic is sure, the slopes are gone. Lesson 15 gives the generator another loss for
 #   that.
 #

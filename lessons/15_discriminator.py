@@ -22,7 +22,7 @@
 # **You need** networks and Adam (lessons 5 and 6), the divergences of lesson 11, and the games of
 # lesson 14.
 #
-# **Five parts**, about 15 minutes each. One may stop after any of them.
+# **Five parts**, 10 to 20 minutes each; the fourth is the longest. One may stop after any of them.
 #
 # 1. The share of real ones, by counting
 # 2. A network that learns it, and what its value says
@@ -337,7 +337,7 @@ lesson.claim("straight line: D less p/(p + q)", worst["straight line"], above=0.
 # %%
 def value_of_game(logit, q):
     """V = E_p log D + E_q log(1 - D), for densities on the grid."""
-    log_D = -np.logaddexp(0, -logit)
+    log_D = -np.logaddexp(0, -logit)  # logaddexp(0, a) is softplus(a)
     log_not_D = -np.logaddexp(0, logit)
     return spacing * np.sum(p * log_D + q * log_not_D)
 
@@ -462,7 +462,7 @@ def draw_pushes():
         )
         by_logit.set(title="Whom does each loss push?")
         by_angle.fill_between(angles, 1e-3, 1e-3 * 10 ** (4 * q), color=PALE)
-        by_angle.annotate("q, the forgeries", (0.3, 1.5e-3), ha="center", color=GREY)
+        by_angle.annotate("q (not to scale)", (0.3, 1.5e-3), ha="center", color=GREY)
         by_angle.set(xlabel="angle of a forgery (rad)", xlim=(-2, 2))
         by_angle.set(title="The same, along the clumsy forger's angles")
 
@@ -503,7 +503,9 @@ def log_q(a, b=B):
 
 def loss_at(name, a, b=B, discriminator_of=None):
     """A loss of the generator a + b z. The best D is its own, or that of another (a, b)."""
-    best_logit = log_p - log_q(*(discriminator_of or (a, b)))
+    if discriminator_of is None:
+        discriminator_of = (a, b)
+    best_logit = log_p - log_q(*discriminator_of)
     of_forgeries = spacing * np.sum(np.exp(log_q(a, b)) * LOSSES[name](best_logit))
     if name != "minimax":
         return of_forgeries
@@ -523,11 +525,15 @@ for name in LOSSES:
 # > And how can one learn by a loss that is the same for every generator?
 #
 # The mean of $-e^{l^*} = -p/q$ over $q$ is $-\int p\,dx = -1$. Indeed the *value* says nothing.
-# But in its gradient $q$ moves while $D$, and so the weight $p/q$, stays:
+# But the gradient? Let $\nabla$ be the gradient by $a$ and $b$. The mean of a loss over forgeries
+# is $\int q \cdot \text{loss}\; dx$. With $D$ held only $q$ moves, so its gradient is
+# $\int \nabla q \cdot \text{loss}\; dx$. Here the loss is $-p/q$. With
+# $\nabla q / q = \nabla \log q$:
 #
 # $$ -\int \nabla q\; \frac pq \,dx = -\int p\, \nabla \log q \,dx
 #    = \nabla\, \mathrm{KL}(p \,\|\, q). $$
 #
+# (In $\mathrm{KL}(p\,\|\,q) = \int p \log p\,dx - \int p \log q\,dx$ only the second part moves.)
 # That is the gradient of lesson 10's likelihood, without a formula for $q$. Here it is for our
 # generator: $-\log q = \log b + (x - a)^2/(2 b^2)$ plus a constant. Its mean over $p$,
 # differentiated by $a$ and $b$, gives
@@ -658,11 +664,12 @@ draw_apart()
 # %%
 def pull(loss, discriminator, a, b, z):
     """Gradient (2,) of a loss by a and b, for the generator a + b z: what D asks of it."""
-    parameters = [tensor(np.float32(a), requires_grad=True)]
-    parameters.append(tensor(np.float32(b), requires_grad=True))
-    made = parameters[0] + parameters[1] * z
+    a = tensor(np.float32(a), requires_grad=True)
+    b = tensor(np.float32(b), requires_grad=True)
+    made = a + b * z
     mean_loss = ops.mean(loss(discriminator(made)))
-    return np.array([float(slope.data) for slope in grad(mean_loss, parameters)])
+    by_a, by_b = grad(mean_loss, [a, b])
+    return np.array([float(by_a.data), float(by_b.data)])
 
 
 def true_pull(name):
@@ -720,8 +727,7 @@ lesson.claim(
 
 # %% [markdown]
 # Two of the three agree to a few per cent (by the network: the straight line is wrong here too).
-# The non-saturating one is far too small. What is wrong
-# with it?
+# The non-saturating one is far too small. What is wrong with it?
 #
 # > **Predict.** Non-saturating pushes those that are found out. Where do they lie, and how many
 # > photographs has the discriminator seen there?
@@ -783,8 +789,9 @@ draw_tails()
 # **What you saw.** Of 10 000 photographs 6 lie beyond 1.6 rad. There the best logit falls like a
 # steep parabola, and three quarters of the non-saturating slope come from there. The network has
 # hardly seen a photograph there; its logit bends away, and its advice is milder than the formula
-# says. The direction is right. **What a loss descends "with the best discriminator" is known only
-# as well as the discriminator knows the places that this loss looks at.**
+# says. The signs are right, the length is not. **What a loss descends "with the best
+# discriminator" is known only as well as the discriminator knows the places that this loss looks
+# at.**
 #
 # And the divergence itself? Lesson 11's bound for KL is
 # $\mathrm E_p t - \mathrm E_q e^{t - 1} \le \mathrm{KL}(p\,\|\,q)$, with any critic $t$. Take
@@ -882,7 +889,8 @@ draw_silence()
 lesson.end()
 
 # %% [markdown]
-# **What you saw.** Where the discriminator is sure, minimax's slope $-D$ vanishes: no advice just
+# **What you saw.** At the logit -10 the slopes by the logit are -0.000045, -0.999955 and
+# -0.000045. So where the discriminator is sure, minimax's slope $-D$ vanishes: no advice just
 # when it is needed most. Maximum likelihood lies on top of it, as $D \approx e^l$. Its divergence
 # *is* steep (dotted), but its mean lives on the rare forgeries that land among the photographs,
 # and of our 20 000 none does. Non-saturating still speaks, and became the standard. Whether that
@@ -909,21 +917,22 @@ lesson.end()
 #
 # **3. Honest doubt** (15 minutes). Somebody has mixed up some names: call photographs real with
 # probability 0.9 only (**label smoothing**). *Write* `smoothed(real_logit, fake_logit)`, in which
-# a real example costs 0.9 `softplus(-l)` + 0.1 `softplus(l)`, and train with it against the
-# clumsy forger. *Check:* $D$ is $0.9\,p/(p + q)$ within 0.05 on the support. *Why:* it keeps a
-# discriminator from being too sure.
+# a real example costs 0.9 `softplus(-l)` + 0.1 `softplus(l)`. Put it in the place of `classify`
+# in `train_discriminator`, and train against the clumsy forger. *Check:* $D$ is $0.9\,p/(p + q)$
+# within 0.05 on the support. *Why:* it keeps a discriminator from being too sure.
 #
 # **4. A loss that says what it does** (20 minutes). *Write* `reverse(logit)`, a loss per example
-# whose value *and* whose gradient with $D$ held are those of $\mathrm{KL}(q\,\|\,p)$. *Check:*
-# for the clumsy forger `loss_at(reverse, A)` is `divergences.kl(q, p, spacing)` to 1e-6, and its
-# slopes with $D$ anew and $D$ held agree to 1e-4. *Hint:* look at the integral of the
-# non-saturating loss. *Why:* such losses can be made for any divergence (f-GAN).
+# whose value *and* whose gradient with $D$ held are those of $\mathrm{KL}(q\,\|\,p)$. At the end
+# of the lesson, set `LOSSES["reverse"] = reverse`. *Check:* for the clumsy forger
+# `loss_at("reverse", A)` is `divergences.kl(q, p, spacing)` to 1e-6, and its slopes with $D$ anew
+# and $D$ held agree to 1e-4. *Hint:* look at the integral of the non-saturating loss. *Why:* such
+# losses can be made for any divergence (f-GAN).
 #
 # **5. A forger improved by his detective** (20 minutes). *Write* `chosen(fakes, n)`: choose `n`
 # of the `fakes` with probabilities proportional to $e^l$, by the network of Part 2. *Check:* 10
 # 000 chosen of 100 000 clumsy forgeries are less than a third as far from fresh photographs
-# (`divergences.wasserstein_1d`, `order=1`) as 10 000 that were not chosen. *Why:* $e^l = p/q$ is
-# an **importance weight**; lesson 30 comes back to it.
+# (`divergences.wasserstein_1d`, `order=1`; lesson 16 explains it) as 10 000 that were not chosen.
+# *Why:* $e^l = p/q$ is an **importance weight**; lesson 30 comes back to it.
 #
 # **6. Nearly perfect?** (10 minutes). A friend trains a discriminator against his generator for a
 # while, gets $V = -1.37$, and concludes from $-\ln 4 = -1.386$ that the generator is nearly

@@ -68,8 +68,9 @@ print(f"mean {centre:.3f} rad, one unit is {unit:.3f} rad")
 # %% [markdown]
 # Both players are small networks. The generator makes an angle of one random number
 # $z \sim \mathcal N(0, 1)$, which nobody sees and which is called a **latent** variable. Each
-# player has its own Adam, with a learning rate that falls to zero. (The betas, 0.5 and 0.9, give
-# Adam a shorter memory than usual: the opponent changes, and old gradients mislead.)
+# player has its own Adam, with a learning rate that falls to zero. (The `betas` 0.5 and 0.9 stand
+# where lesson 6 had 0.9 and 0.999. They give Adam a shorter memory: the opponent changes, and old
+# gradients mislead.)
 
 # %%
 D_STEPS = 5  # steps of the discriminator before one of the generator
@@ -285,7 +286,11 @@ lesson.claim("300 turns: distance, of the first", better, below=0.4)
 # values of a coin. The generator goes on getting better, and neither loss says so. They tell who
 # is ahead, not how far both have come: lesson 14's warning, on real networks.
 #
-# Is it the library's game? From the same dice `models.GAN` plays the same turns.
+# (How can it still learn, if $D$ is nearly flat? Nearly flat is not flat. The slopes are small, but
+# Adam divides them by their usual size.)
+#
+# Is it the library's game? From the same dice `models.GAN` plays the same turns. It calls the
+# discriminator `critic`.
 
 # %%
 NETWORKS = {
@@ -386,9 +391,9 @@ draw_game()
 # **What you saw.** Before the first turn the generator makes one narrow heap, and $D$ knows
 # nothing. After 20 turns $D$ has found out where photographs are and forgeries are not. There it
 # is high, and the forgeries climb up its slope. After 60 turns it is flat again, though $q$ is
-# not yet $p$: for a moment it is fooled. At the end $q$ is close to $p$, and $D$ is 1/2 wherever
-# there are pictures: it can only toss a coin. (Beyond 1.6 rad, where nobody is, it may say
-# anything.)
+# not yet $p$: it is fooled. At the end $q$ is closer to $p$, if not at the edges and tops of the
+# heaps. And $D$ is 1/2 wherever there are pictures: it tosses a coin. (Beyond 1.6 rad, where
+# nobody is, it may say anything.)
 #
 # How flat? On the **support** (lesson 15), weighed by how many pictures lie at each angle.
 
@@ -454,8 +459,9 @@ lesson.claim("after the game: JS by a fresh detective", after, below=0.05, unit=
 # %% [markdown]
 # The largest possible JS is $\ln 2 = 0.693$, and before the game a fresh detective finds most of
 # that. After the game it finds little; but it may well find more than the player did. It has more
-# units, more examples in a minibatch, and an opponent who stands still. Look at the heaps of the
-# last picture once more: a sharp edge, if there is one, escapes a player of 32 units.
+# units, more examples in a minibatch, and an opponent who stands still. (The two columns have
+# different units; exercise 3 gives the player's JS too.) Look at the heaps of the last picture once
+# more: a sharp edge, if there is one, escapes a player of 32 units.
 
 # %% [markdown]
 # # Part 3. How the generator bends $z$
@@ -468,13 +474,14 @@ lesson.claim("after the game: JS by a fresh detective", after, below=0.05, unit=
 #
 # In one dimension we know an answer. If $G$ rises, it must not change the order: of all $z$, 30 %
 # lie below $z = -0.52$; so 30 % of the angles must lie below $G(-0.52)$. At equal cumulative
-# probability $z$ and angle belong together.
+# probability $z$ and angle belong together. And if $G$ falls? As $z$ and $-z$ are equally
+# probable, the same map read from right to left is a second answer.
 
 # %%
-latents = np.linspace(-3, 3, 301)
+latents = np.linspace(-5, 5, 501)  # next to no z lies outside
 cumulative_z = np.cumsum(normal_density(latents, 0, 1)) * (latents[1] - latents[0])
 cumulative_p = np.cumsum(p) * spacing
-exact = np.interp(cumulative_z, cumulative_p, angles)  # the rising map
+exact = np.interp(cumulative_z, cumulative_p, angles)  # rising; exact[::-1] is falling
 
 made = game.generator(latents[:, None].astype(np.float32)).data[:, 0]
 made = centre + unit * made.astype(float)
@@ -492,7 +499,7 @@ def draw_bending():
         bend.plot(latents, exact, ":", color=BLACK, lw=2, label="exact, rising")
         bend.plot(latents, exact[::-1], "--", color=GREY, label="exact, falling")
         bend.set(xlabel="z, drawn from N(0, 1)", ylabel="G(z) (rad)", ylim=(-1.8, 2.6))
-        bend.set(title="G bends z")
+        bend.set(title="G bends z", xlim=(-3, 3))
         bend.legend(loc="upper center")
         result.fill_between(angles, p, color=PALE, label="p: photographs")
         result.plot(angles, q_at[TURNS], color=VERMILLION, lw=1.2, label="q: generator")
@@ -577,7 +584,7 @@ for name, ends in near.items():
 #
 # Why not? Because nobody is ever *far*. We scaled the data to mean 0 and SD 1, and the
 # generator's first heap lies around 0 too: in the midst of the photographs. The discriminator
-# never becomes sure (in Part 2 it stayed near 1/2), and all three losses speak.
+# never becomes sure (in Part 2 it never came near 0 or 1), and all three losses speak.
 #
 # ## A start that is far
 #
@@ -672,7 +679,7 @@ lesson.end()
 #
 # * A GAN is two training steps in turns. The generator sees no data; it follows the slope of the
 #   discriminator.
-# * At the end $q = p$ and $D = 1/2$. But $D = 1/2$ alone proves nothing: ask a fresh detective,
+# * In equilibrium $q = p$ and $D = 1/2$. But $D = 1/2$ alone proves nothing: ask a fresh detective,
 #   or a judge who does not play.
 # * A generator is a map that crowds and spreads. In one dimension it can be held against the
 #   exact one.
@@ -684,7 +691,7 @@ lesson.end()
 # and to the distance at turns 20 and 60, and why?
 #
 # **2. How far is far?** (5 minutes). Set `SHIFT = 3`. Do the silent losses come home now? Look at
-# the first row of numbers: how far was the way?
+# the column "start (rad)": how far was the way?
 #
 # **3. The detective's own number** (15 minutes). *Write* `js_of_game(moment)`: $(V + \ln 4)/2$ of
 # the game's own $D$ at one of the four moments, with $p$, `q_at` and `D_at` on the grid. *Check:*
