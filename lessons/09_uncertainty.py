@@ -15,8 +15,8 @@
 # * test whether error bars are honest,
 # * tell two kinds of not-knowing apart: noise, and ignorance.
 #
-# **You need** the noise and the split by trajectory (lesson 2), and the network, its training
-# loop and its $R^2$ (lesson 5).
+# **You need** the noise and the split by pendulums (lesson 2), the network and its training loop
+# (lesson 5), Adam and the falling rate (lesson 6).
 #
 # **Five parts**, about twelve minutes each. One may stop after any of them.
 #
@@ -41,7 +41,8 @@ from minigen.plots import BLACK, BLUE, GREY, ORANGE, PURPLE, SKY, VERMILLION
 # # Part 1. What an answer costs
 #
 # The data are those of lesson 2: pendulums seen at 100 moments in 5 s, with noise of SD $0.1\,t$.
-# Some of the *pendulums*, not of the rows, are held out for tests.
+# Some of the *pendulums*, not of the rows, are held out for tests. We hold out more than we learn
+# from: Part 4 counts on them, and counting is sure only if there are many.
 
 # %%
 data = datasets.pendulum_trajectories(1000, rng, view=100)
@@ -76,10 +77,17 @@ draw_data()
 # rad. How good was that?
 #
 # If the answer means a Gaussian, $\mathcal N(\mu, \sigma^2)$, then it gave a *density* to what
-# happened. A good answer made likely what then happened. So we take the logarithm of that
-# density, and a minus sign, because we like to minimise:
+# happened, a probability for each rad:
+#
+# $$ p(y) = \frac1{\sqrt{2\pi}\,\sigma}\, e^{-(y-\mu)^2/(2\sigma^2)}. $$
+#
+# For $\sigma = 0.5$ rad that is $0.798 \times e^{-1/2} = 0.484$. A good answer made likely what
+# then happened. So we take the logarithm of that density (in this course always the natural one),
+# and a minus sign, because we like to minimise. Here that gives $-\log 0.484 = 0.73$; in general
 #
 # $$ -\log p(y) = \tfrac12\Big(\log 2\pi + \log\sigma^2 + \frac{(y-\mu)^2}{\sigma^2}\Big). $$
+#
+# (Why $\log\sigma^2$, and not $\log\sigma$? It is what a network will give us in Part 2.)
 #
 # > **Predict.** The error is 0.5 rad. Which $\sigma$ is cheapest: 0.1, 0.5, or 2.5 rad?
 
@@ -99,8 +107,8 @@ for sigma in (0.1, 0.5, 2.5):
 # This is the **negative log-likelihood**. (Its unit is called the nat; lesson 10 says why the
 # logarithm. `ops.exp` takes NumPy arrays as well as the tensors of lesson 4.)
 #
-# Two terms quarrel over $\sigma$. A large one excuses every error but costs $\log\sigma^2$; a
-# small one is cheap until data lie outside it.
+# Two terms quarrel over $\sigma$. A large $\sigma$ excuses every error but costs $\log\sigma^2$;
+# a small $\sigma$ is cheap until data lie outside it.
 
 # %%
 sigmas = np.geomspace(0.03, 3, 1001)
@@ -175,8 +183,13 @@ print(f"inputs {X.shape}, targets {Y.shape}; the targets have SD {y_sd:.2f} rad"
 # $\log\sigma^2$, so that no output can make $\sigma$ negative.
 #
 # One thing more: at $t = 0$ our observations are exact, and the likelihood would reward $\sigma
-# \to 0$ without end. So $\sigma$ gets a floor, $\sigma^2 = e^{\text{raw}} + \text{floor}^2$, at 1
-# % of the data's SD.
+# \to 0$ without end. So $\sigma$ gets a floor, one hundredth of the data's SD: $\sigma^2 =
+# e^{\text{raw}} + \text{floor}^2$. We need its logarithm. With $\ell = \log\text{floor}^2$ it is
+#
+# $$ \log\big(e^{\ell} + e^{\text{raw}}\big) = \ell + \log\big(1 + e^{\text{raw} - \ell}\big). $$
+#
+# The function $\log(1 + e^a)$ is called **softplus**. It is nearly 0 for $a \ll 0$ and nearly $a$
+# for $a \gg 0$. (`ops.softplus` has a form that does not overflow.)
 
 # %%
 FLOOR = 0.01  # of sigma, in SDs of the targets
@@ -184,7 +197,7 @@ FLOOR = 0.01  # of sigma, in SDs of the targets
 
 def head(network, x):
     """The mean and log sigma^2 that the network gives for each row: (rows, 1) each."""
-    mean, raw = ops.split(network(x), 2, axis=1)
+    mean, raw = ops.split(network(x), 2, axis=1)  # the two columns
     lowest = 2 * np.log(FLOOR)
     log_var = lowest + ops.softplus(raw - lowest)  # log(e^raw + floor^2)
     return mean, log_var
@@ -196,10 +209,12 @@ floored = np.exp(0.5 * (lowest + ops.softplus(raw - lowest)))
 print("raw", raw, "makes sigma", floored.round(4))
 
 # %% [markdown]
-# (`softplus(a)` is $\log(1 + e^a)$, in a form that does not overflow.)
+# Far above the floor, `raw` is obeyed: 0 makes 1. Far below, the floor is what is left.
 #
-# The training loop is lesson 5's: minibatches, Adam, a learning rate that falls to zero along
-# half a cosine. We hand it the loss, because three losses will compete.
+# The training loop is that of lessons 5 and 6: minibatches, Adam, a learning rate that falls to
+# zero along half a cosine. From now on the library turns it: `training.fit(network, loss, data)`
+# draws some rows of all arrays in `data`, computes `loss(*rows)` and its gradient, takes a step,
+# and again. We hand it the loss, because three losses will compete.
 
 # %%
 HIDDEN = (32, 32, 32)
@@ -227,7 +242,7 @@ def predict(network, data):
     """Mean and sigma in rad for every pendulum and time: (pendulums, times) each."""
     inputs, _ = table(data)
     x = (inputs - x_mean) / x_sd
-    with no_grad():
+    with no_grad():  # nobody will ask for gradients, so the tape need not run
         mean, log_var = head(network, x.astype(np.float32))
     mean = y_mean + y_sd * mean.data
     sigma = y_sd * np.exp(0.5 * log_var.data)
@@ -274,9 +289,10 @@ def draw_head():
 draw_head()
 
 # %% [markdown]
-# **What you saw.** A straight line through zero, from nothing but angles. If its end lies a
-# little high, that is no mistake: there the mean is not perfect yet, and the mean of $(y -
-# \mu)^2$ holds its errors too.
+# **What you saw.** A straight line, from nothing but angles. If its end lies a little high, that
+# is no mistake: there the mean is not perfect yet, and the mean of $(y - \mu)^2$ holds its errors
+# too. At the very start it lies high as well, at about 0.02 rad: the $\log\sigma^2$ of the truth
+# plunges there, and a smooth network does not follow.
 #
 # ## What lesson 5 left open
 #
@@ -354,14 +370,14 @@ def draw_cure():
 draw_cure()
 
 # %% [markdown]
-# **What you saw.** The start is cured: from about 0.1 rad to less than 0.01 rad. It has a price.
-# The end counts so little now that the network spends little on it, and there its mean is half
-# again as far off. (Exercise 6 looks for a middle way.)
+# **What you saw.** The start is cured: from about 0.1 rad to about 0.01 rad. It has a price. The
+# end counts so little now that the network spends little on it, and there its mean is further
+# off, by a third or more. (Exercise 6 looks for a middle way.)
 #
 # ## The same in the library
 #
 # In the library, loss, head and scaling together are `models.Regressor(head="gaussian")`. From
-# the same dice both must learn the same.
+# the same dice both must learn the same. (A hundred steps are enough to see it.)
 
 # %%
 SETTINGS = {
@@ -378,8 +394,8 @@ library.fit(X, Y, rng=lesson.same_dice())
 theirs = library.predict(X_test, return_sd=True)
 
 for what, of_ours, of_theirs in zip(("means", "sigmas"), ours, theirs):
-    difference = of_ours.reshape(-1, 1)
-    lesson.same(f"our {what} and Regressor's (rad)", difference, of_theirs, limit=1e-3)
+    rows = of_ours.reshape(-1, 1)
+    lesson.same(f"our {what} and Regressor's (rad)", rows, of_theirs, limit=1e-3)
 
 # %% [markdown]
 # # Part 3. A loss that cannot learn a spread
@@ -405,13 +421,16 @@ for k in (0, 4, 9):
     print(f"sigma {named[k]:.1f} rad: mean squared error {mean_error[k]:.3f} rad^2")
 
 # %% [markdown]
-# The smallest wins. Why? Observation and draw are independent, so their variances add:
+# The smallest wins. Why? Keep one observation $y$ and draw many times. The miss is $y - s = (y -
+# \mu) - \sigma\varepsilon$. Square it: the mixed term $-2\,(y - \mu)\,\sigma\varepsilon$ is as
+# often up as down, and the mean of $\varepsilon^2$ is 1. Write $\mathrm E_\varepsilon$ for the
+# mean over the draws; then
 #
 # $$ \mathrm E_\varepsilon (y - s)^2 = (y - \mu)^2 + \sigma^2. $$
 #
-# With noise of SD 0.5 and $\sigma = 0.5$ that is $0.25 + 0.25 = 0.5$. The $\sigma^2$ stands
-# alone, apart from all data. **The loss is a tax on $\sigma$**, and the cheapest $\sigma$ is
-# none, whatever the noise.
+# Over many observations with noise of SD 0.5 the first term is 0.25 in the mean. With $\sigma =
+# 0.5$ the sum is $0.25 + 0.25 = 0.5$, as above. The $\sigma^2$ stands alone, apart from all data.
+# **The loss is a tax on $\sigma$**, and the cheapest $\sigma$ is none, whatever the noise.
 
 # %%
 ratio = np.array(mean_error) / (0.5**2 + named**2)
@@ -493,16 +512,17 @@ def draw_collapse():
 draw_collapse()
 
 # %% [markdown]
-# **What you saw.** $\sigma$ lies on its floor, or nearly, at all times. And note what is *not*
-# wrong with this network: its mean, for $(y - \mu)^2$ is honest least squares. So the mistake is
-# easy to miss. The curves look right; only the error bars lie.
+# **What you saw.** Except for the first moments, $\sigma$ lies near its floor. And note what is
+# *not* wrong with this network: its mean, for $(y - \mu)^2$ is honest least squares. So the
+# mistake is easy to miss. The curves look right; only the error bars lie.
 
 # %% [markdown]
 # # Part 4. Are the error bars honest?
 #
 # A Gaussian lies within $\mu \pm 2\sigma$ with probability 95.45 %. So of all observations, about
-# 95 in 100 should fall into our bar of $\pm 2\sigma$. This test, for every probability that a
-# forecast promises, is called **calibration**. We count on held-out pendulums. Three candidates:
+# 95 in 100 should fall into our bar of $\pm 2\sigma$. And about 50 in 100 into $\pm 0.674\sigma$,
+# and so on. A forecast that keeps all these promises is **calibrated**, and to count whether it
+# does is to test its **calibration**. We count on held-out pendulums. Three candidates:
 #
 # * the likelihood head;
 # * lesson 5's network, trained by squared error, with the plain remedy: *one* SD for all times,
@@ -523,6 +543,9 @@ candidates = {
 }
 
 # %% [markdown]
+# How wide is the bar that promises 50 %? We draw a million numbers from $\mathcal N(0, 1)$ and
+# look within what distance of 0 half of them lie (`np.quantile`).
+#
 # > **Predict.** Which of the three hold 95 % within two sigma? And in the first two seconds alone?
 
 # %%
@@ -593,7 +616,8 @@ draw_calibration()
 # # Part 5. Where there were no data
 #
 # Every pendulum so far was released between 0.5 and 1.5 rad. Now ask about releases from 0 to
-# 2.25 rad, and about times up to 7.5 s.
+# 2.25 rad, and about times up to 7.5 s. We compare three regions, "below", "inside" and "above"
+# the data, with a gap of 0.25 rad between them.
 
 # %%
 wide = datasets.pendulum_trajectories(1200, rng, steps=750, view=75, theta0=(0.0, 2.25))
@@ -619,7 +643,9 @@ for region in regions:
     )
 
 # %% [markdown]
-# Its $\sigma$ still says "0.1 t" where its mean has become a guess. The likelihood taught it the
+# The noise is the same everywhere: $0.1\,t$, on average 0.25 rad. But the true error, the
+# distance of the mean from the true angle, is 0.03 rad inside and many times that outside. The
+# $\sigma$ still says "0.1 t" where the mean has become a guess. The likelihood taught it the
 # noise. Nothing taught it that there are places where it has not been.
 #
 # **One network cannot know. Several can.** Take our five of Part 2, each from its own first
@@ -712,7 +738,7 @@ draw_ignorance()
 
 # %%
 two = []
-for child in lesson.same_dice().spawn(2):
+for child in lesson.same_dice().spawn(2):  # NumPy makes two dice of one
     two.append(predict(learn(cost, child, steps=50), test)[0])
 ours_of_two = np.std(two, axis=0).reshape(-1, 1)
 
@@ -764,18 +790,18 @@ lesson.end()
 # wild miss does not ruin it.
 #
 # **6. A middle way** (20 minutes). *Write* `beta_nll(y, mean, log_var)`: `cost` times $\sigma$ of
-# that row, where the $\sigma$ is held constant by `.detach()`. Train five networks with it.
-# *Check:* their miss in the last 0.25 s is smaller than that of "likelihood" (mean of five), at
-# $t = 0$ it is below half of "squared error", and the slope of $\sigma(t)$ is within 10 % of 0.1.
-# *Why:* a loss says where to spend effort.
+# that row, where the $\sigma$ is held constant by `.detach()` (no gradient flows through it).
+# Train five networks with it. *Check:* their miss in the last 0.25 s is smaller than that of
+# "likelihood" (mean of five), at $t = 0$ it is below half of "squared error", and the slope of
+# $\sigma(t)$ is within 10 % of 0.1. *Why:* a loss says where to spend effort.
 #
 # **7. Is it ignorance?** (20 minutes). A cheaper idea needs one network. *Dropout* switches off
 # random units during training; leave it on afterwards, predict twenty times, and take the spread.
 # *Write* `dropout_spread(rate)` with `models.Regressor(**SETTINGS, activation="relu",
-# dropout=rate)` and `.network_.train()`. *Check:* inside the data, rate 0.2 spreads more than 1.4
-# times as much as 0.02; and for 0.02 the spread grows less than half as much as the disagreement,
-# above the data. *Why:* judge for yourself what it measures: how little it knows, or how many
-# units an answer hangs on?
+# dropout=rate)`; after `fit`, `.network_.train()` leaves dropout on. *Check:* inside the data of
+# Part 5, rate 0.2 spreads more than 1.4 times as much as 0.02; and for 0.02 the spread grows less
+# than half as much as the disagreement, above the data. *Why:* judge for yourself what it
+# measures: how little it knows, or how many units an answer hangs on?
 #
 # # Sources
 #

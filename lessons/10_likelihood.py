@@ -122,13 +122,14 @@ lesson.table("surprise when 60 % are short (nats)", belief_rows)
 #
 # $$ \mathrm{KL}(p\,\|\,q) = H(p, q) - H(p) = \mathrm E_p\Big[\log\frac pq\Big], $$
 #
-# where $\mathrm E_p$ is the mean over $x$ drawn from $p$. It is no distance: in a drawer with 90
-# % short ones, the belief 60 to 40 costs 0.226 nats, not 0.311.
+# where $\mathrm E_p$ is the mean over $x$ drawn from $p$. (At each $x$ the surprises differ by
+# $-\log q + \log p = \log p/q$.) It is no distance: in a drawer with 90 % short ones, the belief
+# 60 to 40 costs 0.226 nats, not 0.311.
 
 
 # %%
 def cross_entropy(p, q, h=1.0):
-    """Mean surprise of a believer in q while p is true; h is the step of a grid."""
+    """Mean surprise of a believer in q while p is true (h is for Part 2; here it is 1)."""
     happens = p > 0  # what never happens surprises nobody
     return np.sum(p[happens] * surprise(q[happens])) * h
 
@@ -180,13 +181,13 @@ lesson.claim("1 - q: the cheapest share to name", best_by_shortfall, above=0.98)
 
 # %% tags=["hide-input"]
 def draw_honesty():
-    with lesson.figure("honesty", width=6.4) as mean:
-        mean.plot(named, by_surprise, color=BLUE, label="mean of −log q")
-        mean.plot(named, by_shortfall, color=VERMILLION, label="mean of 1 − q")
-        mean.plot(best_by_surprise, by_surprise.min(), "o", color=BLUE)
-        mean.plot(best_by_shortfall, by_shortfall.min(), "o", color=VERMILLION)
-        mean.axvline(0.6, color=BLACK, ls="--", label="truth")
-        mean.set(
+    with lesson.figure("honesty", width=6.4) as ax:
+        ax.plot(named, by_surprise, color=BLUE, label="mean of −log q")
+        ax.plot(named, by_shortfall, color=VERMILLION, label="mean of 1 − q")
+        ax.plot(best_by_surprise, by_surprise.min(), "o", color=BLUE)
+        ax.plot(best_by_shortfall, by_shortfall.min(), "o", color=VERMILLION)
+        ax.axvline(0.6, color=BLACK, ls="--", label="truth")
+        ax.set(
             ylim=(0, 2),
             title="Where is the mean charge least?",
             xlabel="share of short ones that is named",
@@ -205,8 +206,9 @@ draw_honesty()
 # %% [markdown]
 # # Part 2. Densities, and why error never pays
 #
-# Now we time the pendulum from the drawer. Its period is $2\pi\sqrt{L/g}$, and our stopwatch
-# has an error of SD 0.12 s. What will the watch show? A sum of two bells.
+# Now we time the pendulum from the drawer. Its period is $2\pi\sqrt{L/g}$, and our stopwatch has
+# an error of SD 0.12 s. What will the watch show? The bell of a Gaussian around each period, 60 %
+# of one and 40 % of the other.
 
 # %%
 h = 0.01  # the watch shows hundredths of a second
@@ -231,7 +233,9 @@ print(f"probability of the mark {marks[p.argmax()]:.2f} s: {p.max() * h:.4f}")
 
 # %% [markdown]
 # `p` is a **density**, a probability *per second*. It may exceed 1, as here. The probability of
-# one mark is `p * h`.
+# one mark is `p * h`. So a mean over all readings is a sum over the marks, with weights `p * h`.
+# That is what the `h` in Part 1's functions is for. The surprise is now minus the logarithm of
+# the *density*. (Where it exceeds 1, this is below 0.)
 #
 # > **Predict.** A single Gaussian of SD 0.12 s: can its entropy be negative? What becomes of
 # > entropy and KL if we measure in milliseconds?
@@ -252,14 +256,23 @@ lesson.table("one bell (nats)", unit_rows)
 # %%
 gained = unit_rows["in ms"]["entropy"] - unit_rows["in s"]["entropy"]
 lesson.claim(
-    "entropy: in ms less in s", gained, near=np.log(1000), within=1e-9, unit="nats"
+    "entropy in ms less entropy in s",
+    gained,
+    near=np.log(1000),
+    within=1e-9,
+    unit="nats",
 )
 in_both = [row["KL to one SD later"] for row in unit_rows.values()]
 lesson.claim("KL of bells one SD apart", in_both, near=0.5, within=1e-6, unit="nats")
 
 # %% [markdown]
-# **What you saw.** The entropy of a density depends on the unit, so its zero means nothing. In KL
-# the unit cancels. Two bells of the same SD, $d$ SDs apart, have $\mathrm{KL} = d^2/2$: here 0.5.
+# **What you saw.** The entropy of a density depends on the unit, so its zero means nothing: in
+# milliseconds every density is 1000 times smaller, and every surprise $\log 1000 = 6.91$ larger.
+# In KL, where one surprise is taken from the other, the unit cancels.
+#
+# Two bells of the same SD, $d$ SDs apart, have $\mathrm{KL} = d^2/2$: here 0.5. For if $z$ is the
+# distance from the first bell's middle in SDs, then $\log p/q = \frac12(z - d)^2 - \frac12 z^2 =
+# \frac12 d^2 - z\,d$, and the mean of $z$ over $p$ is 0.
 #
 # ## Error never pays
 #
@@ -269,6 +282,7 @@ lesson.claim("KL of bells one SD apart", in_both, near=0.5, within=1e-6, unit="n
 # > **Predict.** The smallest KL among the honest pairs: below 0, at 0, or above?
 
 # %%
+# `dirichlet` draws numbers above 0 that add up to 1
 lots = rng.dirichlet(np.ones(6), size=(10_000, 2))  # (pairs, 2, outcomes)
 honest = []
 cheating = []
@@ -285,16 +299,18 @@ negative_cheats = np.sum(np.array(cheating) < 0)
 lesson.claim("cheating pairs of negative KL, of 10 000", negative_cheats, above=3000)
 
 # %% [markdown]
-# Why never? The logarithm lies below its tangent at 1: $\log u \le u - 1$. Put $u = q/p$ and take
-# the mean over $p$:
+# To name twice every probability makes every surprise less by $\log 2 = 0.693$, and so the KL: no
+# wonder that it pays. But why does it never pay the honest? The logarithm lies below its tangent
+# at 1: $\log u \le u - 1$. Put $u = q/p$ and take the mean over $p$:
 #
 # $$ -\mathrm{KL}(p\,\|\,q) = \mathrm E_p\Big[\log\frac qp\Big]
 #   \le \mathrm E_p\Big[\frac qp\Big] - 1 \le 0. $$
 #
 # The last step is where honesty comes in: the mean of $q/p$ adds up the $q$ of all that can
 # happen, and all $q$ together are 1. For the drawer and the belief 90 to 10, $q/p$ is 1.5 and
-# 0.25. The mean of $\log q/p$ is $0.6 \times 0.405 - 0.4 \times 1.386 = -0.311$; the mean of $q/p
-# - 1$ is $0.6 \times 0.5 - 0.4 \times 0.75 = 0$.
+# 0.25. The mean of $\log q/p$ is $0.6 \times 0.405 - 0.4 \times 1.386 = -0.311$; the mean of
+# $q/p - 1$ is $0.6 \times 0.5 - 0.4 \times 0.75 = 0$. Curve and tangent meet only at $u = 1$. So
+# KL is 0 only for $q = p$: who knows the truth is charged least, and nobody else.
 
 
 # %% tags=["hide-input"]
@@ -351,7 +367,9 @@ print("the first eight:", readings[:8], "s")
 # %% [markdown]
 # **Maximum likelihood** takes the unknowns for which the mean surprise at the readings is least.
 # We find them by **Newton's method**, with lesson 4's second derivatives: go to the lowest point
-# of the parabola that fits the loss here, and repeat.
+# of the parabola that fits the loss here, and repeat. With one unknown, slope $-3$ and curvature
+# 10, the slope is 0 after a step of $3/10$. With two, the curvatures are a matrix $C$, and the
+# step solves $C\,\text{step} = -\text{slope}$.
 
 
 # %%
@@ -396,7 +414,8 @@ likely = most_likely(readings)
 # $$ \text{mean surprise at the readings}
 #   = H(\hat p, q) = H(\hat p) + \mathrm{KL}(\hat p\,\|\,q), $$
 #
-# and $H(\hat p)$ does not depend on $q$. In numbers, for three pairs of unknowns:
+# and $H(\hat p)$ does not depend on $q$. So in the table below the difference of the two must be
+# the same in every row. Three pairs of unknowns:
 
 
 # %%
@@ -475,9 +494,10 @@ lesson.same(
 
 # %% [markdown]
 # **Whoever maximises a likelihood brings the model close to the data, as KL measures it.** Not
-# every closeness is this one. Give the family too little: *one* bell for all readings. The
+# every closeness is this one. Take a family that is too small: *one* bell for all readings. The
 # likelihood then asks for their mean and their SD (set the two slopes of lesson 9's formula to
-# zero). Least squared difference of the densities asks for something else.
+# zero). One might also want the two *curves* close: the sum of $(\hat p - q)^2$ over all marks is
+# to be least. (Not lesson 2's squares; those were of angles.)
 
 
 # %%
@@ -544,8 +564,8 @@ draw_fits()
 
 # %% [markdown]
 # **What you saw.** Two bells find both heaps. One bell by likelihood covers both heaps, and much
-# that is between them; lesson 11 takes this up. Least squares wants
-# something else: with some readings a low, wide bell, with others one that sits on the larger heap.
+# that is between them; lesson 11 takes this up. Least squares wants something else: with some
+# readings a low, wide bell, with others one that sits on the larger heap.
 #
 # ## Close to the data, or to the truth?
 #
@@ -615,8 +635,9 @@ lesson.same(
 # # Part 4. The floor of lesson 9's loss
 #
 # A loss cannot fall below the entropy of the data. For the noise of lesson 9 we know that floor.
-# The entropy of $\mathcal N(\mu, \sigma^2)$ is $\frac12\log(2\pi e\,\sigma^2)$, which is 1.42
-# nats for $\sigma = 1$, and $\ln 10 = 2.30$ less for a tenth of that.
+# Take lesson 9's formula with the right $\mu$ and $\sigma$: the mean of $(y - \mu)^2/\sigma^2$ is
+# one. So the entropy of $\mathcal N(\mu, \sigma^2)$ is $\frac12(\log 2\pi + \log\sigma^2 + 1)$.
+# That is 1.42 nats for $\sigma = 1$, and $\log 10 = 2.30$ less for a tenth of that.
 #
 # Suppose that a network names the right mean, but its $\sigma$ is wrong by a factor at all times.
 #
@@ -626,7 +647,7 @@ lesson.same(
 t = np.arange(5, 500, 5) * 0.01  # s; at t = 0 there is no noise
 noise_sd = 0.1 * t
 noise = noise_sd * rng.standard_normal((4000, t.size))  # (pendulums, times), rad
-floor = np.mean(0.5 * np.log(2 * np.pi * np.e * noise_sd**2))
+floor = np.mean(0.5 * (np.log(2 * np.pi) + np.log(noise_sd**2) + 1))
 print(f"the floor: {floor:.3f} nats for each angle")
 
 factors = np.geomspace(1 / 3, 3, 21)
@@ -637,7 +658,8 @@ for factor in factors:
 mean_loss = np.array(mean_loss)
 
 # %% [markdown]
-# Between two Gaussians of one mean the cost is known. With the SD named too large by a factor $r$,
+# What must that cost? Name $r$ times the true SD. In lesson 9's formula $\log\sigma^2$ grows by
+# $2\log r$, and the mean of the misfit goes from 1 to $1/r^2$. Half the sum of both changes is
 #
 # $$ \mathrm{KL} = \log r + \frac1{2r^2} - \frac12. $$
 #
@@ -676,7 +698,7 @@ lesson.claim(
 )
 asymmetry = cost_of_factor(0.5) / cost_of_factor(2.0)
 lesson.claim(
-    "half the sigma costs more than twice the sigma", asymmetry, above=2, unit="times"
+    "cost of half the sigma over cost of twice", asymmetry, above=2, unit="times"
 )
 
 
@@ -716,11 +738,13 @@ lesson.end()
 #
 # # Exercises
 #
-# **1. A certain believer** (5 minutes). In Part 1 set `belief` to `[1.0, 0.0]` and look at the
-# table. What is the mean surprise, and why does one long pendulum suffice?
+# **1. A certain believer** (5 minutes). In Part 1 set `belief` to `np.array([1.0, 0.0])` and look
+# at the table. (The claim below it knows the old numbers and will fail.) What is the mean
+# surprise, and why does one long pendulum suffice?
 #
 # **2. A bad watch** (5 minutes). In Part 2 set `WATCH` to 0.5 and run Parts 2 and 3. What becomes
-# of the two heaps, and of the digits to which the share is found?
+# of the two heaps, and of the digits to which the share is found? (Claims that were made for 0.12
+# will fail.)
 #
 # **3. Two forecasters** (10 minutes). No code. In a country where it rains on 70 % of the days, A
 # says "70 %" every day. B says "0 %" or "100 %", and is right on 364 days of 365. Who has the
@@ -728,16 +752,16 @@ lesson.end()
 # *Check:* B's best answer is not 100 %.
 #
 # **4. Learning costs** (20 minutes). *Write* `learning_cost(n)`: the mean of
-# $\mathrm{KL}(p\,\|\,q)$ over 500
-# fits of the two unknowns to `n` readings each, started at (0.6,
+# $\mathrm{KL}(p\,\|\,q)$ over 500 fits of the two unknowns to `n` readings each, started at (0.6,
 # 0.12). *Check:* it is $2/(2n)$, the number of unknowns over twice the readings, within 20 % for
 # `n` = 200 and 1000. *Why:* it says how many readings one more unknown must be worth.
 #
-# **5. Yes or no** (25 minutes). *Write* `questions(p)`: the mean number of yes-or-no questions
-# that find an outcome, if the two rarest outcomes are merged into one again and again (each
-# merging is a question for all in it). *Check:* for (0.5, 0.25, 0.125, 0.125) it is 1.75; for all
-# of `lots[:300, 0]` it is at least `entropy(p) / np.log(2)` and less than that plus 1. *Why:*
-# entropy is what an answer is worth, in questions.
+# **5. Yes or no** (25 minutes). How many yes-or-no questions find an outcome, on average? Merge
+# the two rarest outcomes into one, and again, until one is left. Each merging is one question
+# ("the one or the other?"), asked whenever the outcome is in it. *Write* `questions(p)`: the sum
+# of the probabilities of all that was merged. *Check:* for (0.5, 0.25, 0.125, 0.125) it is 1.75;
+# for all of `lots[:300, 0]` it is at least `entropy(p) / np.log(2)` and less than that plus 1.
+# *Why:* entropy is what an answer is worth, in questions.
 #
 # **6. Fingerprints of an error** (15 minutes). *Write* `cost_of_shift(d, r)`: KL from $\mathcal
 # N(0, 1)$ to $\mathcal N(d, r^2)$. *Check:* `cost_of_shift(1, 1)` is 0.5, `cost_of_shift(0, 2)`

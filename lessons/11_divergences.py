@@ -190,7 +190,8 @@ draw_landscapes()
 
 # %% [markdown]
 # **What you saw.** Forward has one valley, in the middle and wide. Reverse has two deep ones,
-# narrow, at the two heaps. We look for the lowest points exactly, by lesson 10's search.
+# narrow, at the two heaps; the larger heap has the deeper. (Between them, at an SD of 0.36 s, it
+# has a shallow hollow too.) We look for the lowest points exactly, by lesson 10's search.
 
 
 # %%
@@ -253,6 +254,7 @@ mean_of_p = np.sum(p * marks) * h
 sd_of_p = np.sqrt(np.sum(p * (marks - mean_of_p) ** 2) * h)
 moments = np.array([mean_of_p, sd_of_p])
 print(f"the drawer has mean {mean_of_p:.3f} s and SD {sd_of_p:.3f} s")
+# as in lesson 10: the one bell of least forward KL has the mean and the SD of p
 lesson.same("forward: mean and SD, and those of p", covers, moments, limit=1e-6)
 
 # %%
@@ -271,9 +273,9 @@ lesson.claim("reverse: near the other heap", narrow["near 2 m"], below=1, unit="
 
 # %% [markdown]
 # What does it cost to leave out a heap? On the heap that it picked the model has all its
-# probability, where the data have 60 %: there $p = 0.6\,q$. So the reverse KL is $\log q/p = -\ln
-# 0.6 = 0.511$ nats, and $-\ln 0.4 = 0.916$ at the other heap. To leave out 40 % of the world
-# costs half a nat.
+# probability, where the data have 60 %: there $p = 0.6\,q$. So the reverse KL is $\log q/p =
+# -\log 0.6 = 0.511$ nats, and $-\log 0.4 = 0.916$ at the other heap. To leave out 40 % of the
+# world costs half a nat.
 
 # %%
 prices = [reverse(*picks_short), reverse(*picks_long)]
@@ -322,8 +324,10 @@ draw_directions()
 # heads, and 40 of them show a long one; of the 100 tails 10 do. So a long one speaks for heads
 # with $40/50 = 0.8$. In general it is $p/(p + q)$, the share of heads among all readings there.
 #
-# Before you look, the coin's surprise is $\ln 2 = 0.693$ nats, whatever falls. After a look it is
-# less, on average.
+# Before you look, the coin's surprise is $-\log\frac12 = \ln 2 = 0.693$ nats, whatever falls.
+# ($\ln 2$ is only another way to write $\log 2$.) After a look it is less, on average: heads with
+# a long one surprises by $-\log 0.8 = 0.223$. It is now and then more: tails with a long one,
+# 1.609.
 #
 # > **Predict.** Readings as above, $p = (0.6, 0.4)$ and $q = (0.9, 0.1)$. How much does one
 # > reading tell about the coin: 0.6, 0.3, or 0.06 nats?
@@ -459,15 +463,19 @@ draw_coin()
 #
 # Write KL as a mean over $q$. With $u = p/q$,
 #
-# $$ \mathrm{KL}(p\,\|\,q) = \mathrm E_q\big[u \log u\big]. $$
+# $$ \mathrm{KL}(p\,\|\,q) = \mathrm E_q\big[u \log u\big], $$
 #
-# By hand, for $p = (0.6, 0.4)$ and $q = (0.9, 0.1)$: $u$ is 0.667 and 4, $u \log u$ is -0.270 and
-# 5.545, and $0.9 \times (-0.270) + 0.1 \times 5.545 = 0.311$, as in lesson 10.
+# for $q\,u$ is $p$. By hand, for $p = (0.6, 0.4)$ and $q = (0.9, 0.1)$: $u$ is 0.667 and 4, $u
+# \log u$ is -0.270 and 5.545, and $0.9 \times (-0.270) + 0.1 \times 5.545 = 0.311$, as in lesson
+# 10.
 #
 # The curve $f(u) = u \log u$ is **convex**: it lies above each of its tangents. So if we put a
-# tangent in place of the curve, at each outcome, we get something *smaller*. The tangent of slope
-# $t$ touches where $f'(u) = 1 + \log u = t$, that is at $u = e^{t - 1}$, and it is the line $u\,t
-# - e^{t-1}$. For $t = 1$ that is $u - 1$.
+# tangent in place of the curve, at each outcome, we get something *smaller*.
+#
+# Which line is the tangent of slope $t$? It touches where $f'(u) = 1 + \log u = t$, that is at $u
+# = e^{t - 1}$. The curve is there at $u \log u = e^{t-1}(t - 1)$, and the line $u\,t$ at
+# $e^{t-1}\,t$: too high by $e^{t-1}$. So the tangent is $u\,t - e^{t-1}$. For $t = 1$ that
+# is $u - 1$.
 
 
 # %%
@@ -519,8 +527,8 @@ draw_tangents()
 # Only two means over examples are left. The bound is reached if each tangent touches the curve
 # where we stand: $t = 1 + \log p/q$.
 #
-# > **Predict.** Four critics for short and long: one always says 1; one knows the best slopes,
-# > 0.595 and 2.386; one is roughly right, 0.8 and 2; one exaggerates, 0.2 and 3.5. Which of their
+# > **Predict.** Four critics for short and long: one always says 1; one is roughly right, 0.8 and
+# > 2; one knows the best slopes, 0.595 and 2.386; one exaggerates, 0.2 and 3.5. Which of their
 # > bounds are below 0.311, which above?
 
 
@@ -575,6 +583,9 @@ too_much = np.sum(np.array(careless) > 0)
 lesson.claim("without the exponential: of 600 above KL", too_much, exactly=600)
 
 # %% [markdown]
+# (Without the exponential the best critic says $\mathrm E_p[\log p/q] - \mathrm E_q[\log p/q]$.
+# That is KL plus the KL of the other direction: always too much.)
+#
 # ## A family
 #
 # Nothing here was special to $u \log u$. Any convex $f$ with $f(1) = 0$ gives an **f-divergence**
@@ -584,8 +595,10 @@ lesson.claim("without the exponential: of 600 above KL", too_much, exactly=600)
 # $$ D_f(p\,\|\,q) \;\ge\; \mathrm E_p[t] - \mathrm E_q[f^*(t)],
 #   \quad\text{equal for}\quad t = f'(p/q). $$
 #
-# `minigen.divergences` has eight of them. It asks for the critic's values *at examples*. We give
-# it ten from each: six short and four long from $p$, nine short and one long from $q$.
+# `minigen.divergences` has eight of them. We look at five: KL, its reverse ($f = -\log u$), JS,
+# and two that carry names, Hellinger's ($f = (\sqrt u - 1)^2$) and Pearson's ($f = (u - 1)^2$).
+# The library asks for the critic's values *at examples*. We give it ten from each: six short and
+# four long from $p$, nine short and one long from $q$.
 
 # %%
 ten_of_p = np.repeat([0, 1], [6, 4])  # 0: short, 1: long
@@ -615,9 +628,15 @@ lesson.same("our KL, reverse KL, JS, and minigen's", ours, by_f[:3], limit=1e-9)
 # Suppose that we have nothing but examples. Let a small network be the critic, and *train* it to
 # raise the bound. Whatever it learns, it will not say too much.
 #
-# We take JS. Its critic must stay below $\frac12\ln 2$, so we write $t = \frac12\big(\ln 2 -
-# \log(1 + e^{-v})\big)$, where $v$ is what the network gives. The best $t$ belongs to $v = \log
-# p/q$. And then $1/(1 + e^{-v}) = p/(p + q)$: **the critic of JS guesses the coin.**
+# We take JS. As an f-divergence it has the slopes $f'(u) = \frac12\log\frac{2u}{1 + u}$. (The
+# table agrees: for $u = 4$ that is $\frac12\log 1.6 = 0.235$.) However large $u$ is, the slope
+# stays below $\frac12\ln 2$, and so must the critic. But a network may give any number $v$. So we
+# let $v$ stand for $\log u$. With $u = e^v$ the slope is
+#
+# $$ t = \tfrac12\big(\ln 2 - \log(1 + e^{-v})\big), $$
+#
+# which is below $\frac12\ln 2$ for every $v$. The best $t$ belongs to $v = \log p/q$. And then
+# $1/(1 + e^{-v}) = p/(p + q)$: **the critic of JS guesses the coin.**
 
 
 # %%
@@ -634,7 +653,10 @@ def js_by(network, x, y):
 
 
 def learn_critic(x, y, steps, watch=()):
-    """A network that has learned to raise the bound on examples x of p and y of q."""
+    """A network that has learned to raise the bound on examples x of p and y of q.
+
+    After each step, training calls the functions in `watch`.
+    """
     network = nn.MLP([x.shape[1], 32, 32, 1], "tanh", rng=rng)
 
     def minus_bound(x, y):
@@ -688,9 +710,9 @@ lesson.claim("drawer: JS by critic over true JS", learned / exact, near=1, withi
 lesson.claim("drawer: its guess of the coin is off, on average", off, below=0.04)
 
 # %% [markdown]
-# Now in 20 dimensions. On a grid of ten points a side that would be $10^{20}$ points. But two
-# round Gaussians two SDs apart differ along one line only, and there our curve of Part 2 has the
-# answer.
+# Now in 20 dimensions. On a grid of ten points a side that would be $10^{20}$ points. We take two
+# *round* Gaussians: 20 independent numbers of SD 1 each. Their middles are two SDs apart. So they
+# differ along one line only, and there our curve of Part 2 has the answer, 0.337.
 
 
 # %%
@@ -777,9 +799,11 @@ draw_critic()
 lesson.end()
 
 # %% [markdown]
-# **What you saw.** On its own examples the critic "proves" a difference that is not there: it has
-# learned the hundred by heart. On fresh ones it falls below 0, and that is a true bound, if a
-# useless one. So: fresh examples judge.
+# **What you saw.** On the left, the critic knows the coin well where there are examples, and less
+# well where they are few. On the right, on its own examples, another critic "proves" a difference
+# that is not there: $\ln 2$, all that there is to know of a coin. It has learned the hundred by
+# heart. On fresh ones it falls below 0, and that is a true bound, if a useless one. So: fresh
+# examples judge.
 #
 # A network that tells two kinds of examples apart *measures a divergence*. Let a generator change
 # $q$ so as to make it small, and you have a generative adversarial network; lesson 15 begins
@@ -800,6 +824,7 @@ lesson.end()
 #
 # **1. Heaps that meet** (5 minutes). In Part 1 set `WATCH` to 0.3 and look at the landscapes. How
 # many deep valleys has the reverse KL now? Why does the question "cover or pick" disappear?
+# (Claims that were made for 0.12 will fail.)
 #
 # **2. A lazy critic** (5 minutes). In the table of four critics, add 0.5 to both numbers of the
 # best one. Is the bound still below KL? Which of the two means pays for it?
@@ -823,8 +848,7 @@ lesson.end()
 #
 # **6. How many examples?** (25 minutes). *Write* `too_good(n)`: the bound of a critic that
 # learned from `n` examples of each of two equal Gaussians in 20 dimensions for 400 steps, on its
-# own examples. *Check:* it falls with n: above 0.3 for n = 50, below 0.1 for
-# n = 5000. *Why:* a
+# own examples. *Check:* it falls with n: above 0.3 for n = 50, below 0.1 for n = 5000. *Why:* a
 # network of 1800 weights can learn a few hundred examples by heart, but not thousands.
 #
 # # Sources
