@@ -157,6 +157,7 @@ def test_no_lessons_is_said(monkeypatch, tmp_path, capsys):
         (["lesson", "07", "--quick", "--show"], "--out figures --seed 0 --quick --show"),
         (["--quick", "--seed", "5", "lesson", "7"], "--out figures --seed 5 --quick"),
         (["--seed", "5", "lesson", "7", "--seed", "6", "--out", "a/b"], "--out a/b --seed 6"),
+        (["lesson", "7", "--json", "kept.json"], "--out figures --seed 0 --json kept.json"),
     ],
     ids=" ".join,
 )
