@@ -127,6 +127,12 @@ counted = {
 lesson.show("2.15 s, half are long: share of long ones", counted[0.5])
 lesson.show("2.15 s, one in twenty is long: share of long ones", counted[0.05])
 
+show_it = np.abs(period - 2.15) < 0.005
+of_short, of_long = [100 * np.mean(show_it[half_long == c]) for c in (0, 1)]
+lesson.show(
+    "of the short, of the long ones: 2.15 s is shown by", [of_short, of_long], "%"
+)
+
 # %% [markdown]
 # The same reading, and the opposite answer. Why? Take 1000 pendulums. Of the long ones 4.9 % show
 # 2.15 s, of the short ones only 0.33 %.
@@ -139,14 +145,14 @@ lesson.show("2.15 s, one in twenty is long: share of long ones", counted[0.05])
 #
 # Where long pendulums are rare, most of those that look long are short ones with a large error. In
 # symbols: a kind, or **class**, $c$ has a share $p(c)$ of all, the **prior**. Its readings have
-# the density $p(x \mid c)$. All classes together show $x$ with density $\sum_k p(k)\,p(x \mid k)$,
-# and the part of it that is due to $c$ is
+# the density $p(x \mid c)$, read "of $x$, given $c$". All classes together show $x$ with density
+# $\sum_k p(k)\,p(x \mid k)$, and the part of it that is due to $c$ is
 #
 # $$ p(c \mid x) = \frac{p(c)\,p(x \mid c)}{\sum_k p(k)\,p(x \mid k)}. $$
 #
-# This is **Bayes' rule**; $p(c \mid x)$ is called the **posterior**. Our $x$ is $\ln T$. Its
-# variance is that of the making, halved by the root, plus that of the watch:
-# $0.02^2 + 0.02^2 = 0.0008$.
+# This is **Bayes' rule**; $p(c \mid x)$ is called the **posterior**. Our $x$ is $\ln T$. The 4 %
+# of the making become 2 % of the period, by the $\tfrac12$ of the root. The watch adds 2 % of its
+# own. Variances add up: $0.02^2 + 0.02^2 = 0.0008$.
 
 # %%
 MEAN_X = np.log(2 * np.pi * np.sqrt(LENGTHS[:2] / 9.81))  # of ln T: short, long
@@ -186,7 +192,8 @@ for share_long in (0.5, 0.05):
 # energy. Here $\tau = 1$. In machine learning the same formula, written with **scores** $-E_c$, is
 # called **softmax**. (Lesson 24 finds this law with pendulums.)
 #
-# Our energies are those of two springs. Up to a constant that both share,
+# Our energies are those of two springs. Up to a constant that both share (it drops out of the
+# fraction),
 #
 # $$ E_c(x) = \frac{(x - \mu_c)^2}{2\sigma^2} - \ln p(c): $$
 #
@@ -235,7 +242,7 @@ def said_at(tau, x):
 
 
 slots = np.arange(2.0, 2.2, 0.01)  # their left edges, s
-slot_of = np.digitize(period, slots) - 1  # the slot of each pendulum
+slot_of = np.digitize(period, slots) - 1  # of each pendulum; the last slot has no end
 middles = slots[:-1] + 0.005
 
 
@@ -289,7 +296,8 @@ draw_springs()
 # is called **calibrated**.
 #
 # Two classes have only one number to tell: the difference of their energies, the **log-odds**
-# $a = E_0 - E_1$. Divide the fraction by $e^{-E_1}$ and softmax becomes the **sigmoid**,
+# $a = E_0 - E_1$ (0 is short, 1 is long). Divide above and below the fraction line by $e^{-E_1}$,
+# and softmax becomes the **sigmoid**,
 #
 # $$ p(1 \mid x) = \frac{1}{1 + e^{-a}}. $$
 #
@@ -314,9 +322,9 @@ print("of the short ones, in square per cent:")
 print((10_000 * counted_covariance).round(1))
 
 # %% [markdown]
-# That is the **covariance matrix** $\Sigma$, the mean of $(x - \mu)(x - \mu)^\top$. On its
-# diagonal are the variances; beside it is how the two vary *together*. We can compute it by hand,
-# in square per cent:
+# That is the **covariance matrix** $\Sigma$, the mean of $(x - \mu)(x - \mu)^\top$: column times
+# row, so all products of two deviations. On its diagonal are the variances. Beside it is how the
+# two vary *together*. We can compute it by hand, in square per cent:
 #
 # * length: $4^2$ from the workshop and $4^2$ from the tape: 32,
 # * period: $2^2$ from the workshop (half of 4 %, by the root) and $2^2$ from the watch: 8,
@@ -325,8 +333,9 @@ print((10_000 * counted_covariance).round(1))
 # A Gaussian in two dimensions is $\ln p(x) = -\frac12 d^2 - \frac12 \ln \det 2\pi\Sigma$ with
 # $d^2 = (x - \mu)^\top \Sigma^{-1} (x - \mu)$. As in one dimension $d$ says how many SDs away $x$
 # is, but it knows what goes together. By hand, with
-# $\Sigma^{-1} = \frac{1}{192}\begin{pmatrix} 8 & -8\\ -8 & 32\end{pmatrix}$: a pendulum 5.7 %
-# longer and 2.8 % *slower* than the mean has $d^2 = 1.3$, one 5.7 % longer and 2.8 % *faster* 4.0.
+# $\Sigma^{-1} = \frac{1}{192}\begin{pmatrix} 8 & -8\\ -8 & 32\end{pmatrix}$: go one SD in each,
+# $\sqrt{32} = 5.7$ % and $\sqrt{8} = 2.8$ %. A pendulum 5.7 % longer and 2.8 % *slower* than the
+# mean has $d^2 = 1.3$. One 5.7 % longer and 2.8 % *faster* has 4.0: that is much rarer.
 
 # %%
 PERIODS = 2 * np.pi * np.sqrt(LENGTHS / 9.81)  # s, without any error
@@ -387,14 +396,17 @@ lesson.show("generative: w, for each per cent", generative[0] / 100)
 # $p(1 \mid x) = 1/(1 + e^{-a})$ with $a = w \cdot x + b$, and takes the $w$ and $b$ for which the
 # mean surprise at the *labels* is least.
 #
-# One label $y$ with the probability $p$ has the surprise $-y \ln p - (1 - y) \ln(1 - p)$. Its
-# slope by $a$ is simply $p - y$. A long pendulum ($y = 1$) that was given $p = 0.99$ pulls with
-# $-0.01$; one that was given 0.2 pulls with $-0.8$. **Who is far from the border on the right side
-# has no say.**
+# One label $y$ with the probability $p$ has the surprise $-y \ln p - (1 - y) \ln(1 - p)$. The
+# slope of $p$ by $a$ is $p(1 - p)$. So the slope of the surprise by $a$ is
 #
-# Setting the slope to zero has no solution in letters. **Newton's method** finds it: near a point
-# every smooth function is almost a parabola. Jump to the parabola's lowest point, at minus slope
-# over curvature, and repeat.
+# $$ \Big(-\frac{y}{p} + \frac{1 - y}{1 - p}\Big)\, p(1 - p) = -y(1 - p) + (1 - y)\,p = p - y. $$
+#
+# A long pendulum ($y = 1$) that was given $p = 0.99$ pulls with $-0.01$; one that was given 0.2
+# pulls with $-0.8$. **Who is far from the border on the right side has no say.**
+#
+# Setting the slope to zero has no solution in letters. **Newton's method** finds it, as in lesson
+# 10: near a point every smooth function is almost a parabola. Jump to the parabola's lowest point,
+# at minus slope over curvature, and repeat.
 
 
 # %%
@@ -410,7 +422,7 @@ def logistic(X, y, steps=20):
     for _ in range(steps):
         p = sigmoid(A @ unknowns)
         slope = A.T @ (p - y)
-        curvature = (A.T * p * (1 - p)) @ A
+        curvature = (A.T * p * (1 - p)) @ A  # p's slope by a is p (1 - p)
         unknowns = unknowns - np.linalg.solve(curvature, slope)
     w = unknowns[:2]
     return w, unknowns[2] - w @ centre
@@ -440,7 +452,8 @@ lesson.show("discriminative: w, for each per cent", discriminative[0] / 100)
 
 # %%
 w_exact = np.linalg.solve(SIGMA, MU[1] - MU[0])
-exact = w_exact, -w_exact @ (MU[0] + MU[1]) / 2
+b_exact = -w_exact @ (MU[0] + MU[1]) / 2
+exact = (w_exact, b_exact)
 lines = {"exact": exact, "generative": generative, "discriminative": discriminative}
 
 
@@ -466,8 +479,9 @@ for name in ("generative", "discriminative"):
     lesson.claim(what, more, below=0.2, unit="points")
 
 # %% [markdown]
-# ("Points" are **percentage points**: from 3.1 % to 3.3 % wrong it is 0.2 points, but 6 % more
-# errors.)
+# They disagree on fewer than one reading in a thousand. ("Points" are **percentage points**: from
+# 3.1 % to 3.3 % wrong it is 0.2 points, but 6 % more errors. No line beats the exact one for ever.
+# A minus sign is the luck of this million.)
 #
 # Now draw the border where the readings are, in metres and seconds. It is straight in logarithms.
 # Is it straight here? We try what a hurried person does: compute two points of the border, at 0.85
@@ -508,7 +522,7 @@ def draw_border():
             plain.plot(*np.exp(some).T, ".", ms=3, color=colour, label=name)
             ellipse = MU[c][:, None] + 2 * np.linalg.cholesky(SIGMA) @ circle
             logs.plot(*ellipse, color=colour, lw=2, label=f"{name}: d = 2")
-        broad = {"color": BLUE, "lw": 4, "alpha": 0.4}
+        broad = {"color": BLUE, "lw": 5, "alpha": 0.6}
         thin = {"color": VERMILLION, "lw": 1.2}
         of_gda = border(generative, length)
         of_regression = border(discriminative, length)
@@ -523,7 +537,7 @@ def draw_border():
         logs.legend(loc="lower left")
         plain.set(xlabel="length by tape (m)", ylabel="period by watch (s)")
         plain.set_title("In metres and seconds it is bent")
-        plain.set(ylim=(1.62, 2.5))
+        plain.set(ylim=(1.5, 2.5))
         plain.legend(loc="lower left")
 
 
@@ -560,7 +574,7 @@ for name, model in (("generative", gda), ("discriminative", regression)):
 
 # %%
 def share_below(z):
-    """The share of a Gaussian of mean 0 and SD 1 that lies below z."""
+    """The share of a Gaussian of mean 0 and SD 1 below z: erf is its area, in other units."""
     return 0.5 * (1 + math.erf(z / math.sqrt(2)))
 
 
@@ -580,12 +594,12 @@ over = 100 * is_wrong["exact"].mean() - least
 lesson.claim("in Part 2 it was wrong more by", over, near=0, within=0.2, unit="points")
 
 # %% [markdown]
-# Now many **drawers**, of 8 to 512 pendulums, half short, half long. From each drawer both
-# classifiers learn.
+# Now a cupboard with many **drawers**, with 8 to 512 pendulums in each, half short, half long. From
+# each drawer both classifiers learn.
 #
 # One trap is known. Where a line parts a few readings without any error, a steeper sigmoid is
 # always less surprised, and $w$ grows without end. So we take the library's
-# `LogisticRegression(C)`, which adds a tiny **penalty** $|w|^2/2C$.
+# `LogisticRegression(C)`, which adds a **penalty** $|w|^2/2C$. With $C = 10^8$ it is tiny.
 
 # %%
 SIZES = np.array([8, 16, 32, 64, 128, 256, 512])
@@ -635,9 +649,10 @@ show_curves("wrong answers (%), mean over drawers; the assumption is true", true
 # ## How sure is such a difference?
 #
 # With 32 readings the discriminative line is wrong more often. Is that luck? Both learned from the
-# *same* drawers, and an odd drawer is odd for both. So take the difference *drawer by drawer*, and
-# the standard error of its mean. That is a **paired** comparison. To treat them as strangers, and
-# add the two variances, ignores what we know.
+# *same* drawers, and an odd drawer may be odd for both. So take the difference *drawer by drawer*,
+# and its mean. The mean of $n$ differences has an SD of its own, theirs over $\sqrt n$: its
+# **standard error**. That is a **paired** comparison. To treat the two as strangers, and add their
+# variances, ignores what we know.
 
 # %%
 at_32 = list(SIZES).index(32)
@@ -654,6 +669,9 @@ lesson.claim(what, extra, above=0.2, unit="points")
 lesson.claim("the same in paired standard errors", extra / paired, above=2)
 
 # %% [markdown]
+# Ten standard errors are no luck. Pairing itself brings little here, 0.096 points instead of 0.104:
+# the two lines err each in its own way. But it costs nothing, and elsewhere it brings much.
+#
 # How many readings does each need to come within half a point of the exact line? We read it off
 # the two curves.
 
@@ -664,7 +682,7 @@ def readings_needed(wrong, limit):
     mean = wrong.mean(axis=1)
     after = np.argmax(mean < limit)  # the first size that is good enough
     part = (mean[after - 1] - limit) / (mean[after - 1] - mean[after])
-    return SIZES[after - 1] * 2**part
+    return SIZES[after - 1] * 2**part  # as each size is twice the one before
 
 
 needed = {name: readings_needed(true_case[name], least + 0.5) for name in learners}
@@ -704,7 +722,7 @@ def draw_cases():
     length = np.linspace(0.75, 1.45, 60)
     with lesson.figure("few", panels=2, rows=2, width=5.6) as (clouds, curves):
         for cloud, curve, (title, toys, wrong) in zip(clouds, curves, cases):
-            readings, y = drawer(4000, toys)
+            readings, y = drawer(100_000, toys)
             for c, name, colour in ((0, "short", SKY), (1, "long", ORANGE)):
                 some = np.exp(readings[y == c][:250])
                 cloud.plot(*some.T, ".", ms=4, color=colour, label=name)
@@ -717,9 +735,9 @@ def draw_cases():
             best = per_cent_wrong(exact, toys)
             curve.axhline(best, color=BLACK, ls="--", lw=1, label="exact line")
             cloud.set(xlim=(0.4, 1.5), ylim=(1.3, 2.6))
-            cloud.set_title(f"Learned from 4000: {title}")
+            cloud.set_title(f"Learned from 100 000: {title}")
             cloud.set(xlabel="length by tape (m)", ylabel="period by watch (s)")
-            cloud.legend(loc="lower right")
+            cloud.legend(loc="upper left")
             curve.set(xscale="log", ylim=(0, None), title=f"Learned from few: {title}")
             curve.set_xlabel("readings learned from")
             curve.set_ylabel("wrong (%), with 2 standard errors")
@@ -732,9 +750,11 @@ draw_cases()
 # %% [markdown]
 # **What you saw.** On the left the assumption is true, and saves data: the generative one needs
 # fewer readings. (With eight, even a covariance is guesswork.) On the right it is false. Toys drag
-# the mean and stretch the covariance, and the line turns away from where it should be. No number
-# of readings cures that. The discriminative line hardly sees the toys: they are far from the
-# border on the right side, $p - y$ is nearly 0 there, and they have no say.
+# the mean of the short ones down, and the line follows: it calls six in ten true short ones long.
+# They stretch the covariance, too. That makes $w$ ten times smaller, so in small drawers luck turns
+# the line as well. More readings cure the turning, but not the move. The discriminative line hardly
+# sees the toys: they are far from the border on the right side, $p - y$ is nearly 0 there, and they
+# have no say. (The dashed line is lower than on the left, as a toy is never taken for a long one.)
 #
 # **What you put in saves data if it is true, and costs if it is false.**
 #
@@ -765,8 +785,8 @@ lesson.claim("g by the means", g, near=9.81, within=0.05, unit="m/s^2")
 #
 # The tape is lost. The watch shows a period. What would the tape have shown?
 #
-# > **Predict.** A short pendulum shows 2.05 s, 2.2 % above the mean of its kind. Since
-# > $L \sim T^2$, a physicist says: then it is 4.4 % longer than the mean. Is that the best guess?
+# > **Predict.** A short pendulum shows 2.05 s, 2.2 % above the mean of its kind. Since $L$ grows as
+# > $T^2$, a physicist says: then it is 4.4 % longer than the mean. Is that the best guess?
 #
 # Look at $\Sigma$ again. Where $\ln T$ is off by 1 %, half of the *variance* is the watch's fault.
 # So on average only half of what we see is real. In a cloud of covariance $\Sigma$ the mean of
@@ -774,8 +794,9 @@ lesson.claim("g by the means", g, near=9.81, within=0.05, unit="m/s^2")
 #
 # $$ \mu_L + \frac{\Sigma_{LT}}{\Sigma_{TT}} (\ln T - \mu_T), $$
 #
-# here with the slope $8/8 = 1$, not 2: our pendulum is 2.2 % longer than the mean. If the class is
-# unknown, Bayes' rule weighs the classes.
+# the line of least squares (lesson 2): covariance over variance. Here its slope is $8/8 = 1$, not
+# 2: our pendulum is 2.2 % longer than the mean. If the class is unknown, Bayes' rule weighs the
+# two guesses.
 
 
 # %%
@@ -818,8 +839,9 @@ ours = guesses["by the Gaussians"][:few]
 lesson.same("our lengths and minigen's", ours, gda.fill_in(without_tape)[:, 0], 1e-10)
 
 # %% [markdown]
-# **What you saw.** The tape's own 4 % nobody can guess. Of the rest the exact law makes more, as
-# it doubles the 2 % of the watch. A straight line that knows how noisy its reading is does better.
+# **What you saw.** The tape's own 4 % nobody can guess. Beyond them the exact law is off by 4 %, as
+# it doubles the 2 % of the watch. The Gaussians know how noisy the reading is. They are off by
+# 3.4 %, although they must guess the class, too.
 #
 # ## It draws new examples
 #
@@ -939,9 +961,9 @@ draw_motions()
 lesson.end()
 
 # %% [markdown]
-# **What you saw.** Our first generator of motions, told no physics at all. A Gaussian can only add
-# fixed curves to a mean, more or less of each, and a change of rate needs more than that. So its
-# residual is not zero. It is the mark that a network must beat.
+# **What you saw.** Our first generator of motions that *learned*, told no physics at all. A
+# Gaussian can only add fixed curves to a mean, more or less of each, and a change of rate needs
+# more than that. So its residual is not zero. It is the mark that a network must beat.
 #
 # # What it means
 #

@@ -14,8 +14,8 @@
 # * keep numbers finite where the plain formulas fail,
 # * choose how many groups there are, and draw new examples.
 #
-# **You need** the log-likelihood and the Kullback-Leibler divergence (lesson 10), Bayes' rule,
-# softmax and covariance matrices (lesson 12).
+# **You need** the log-likelihood and the Kullback-Leibler divergence (lesson 10), its two
+# directions (lesson 11), Bayes' rule, softmax and covariance matrices (lesson 12).
 #
 # **Five parts**, 10 to 20 minutes each. One may stop after any of them.
 #
@@ -77,7 +77,8 @@ def draw_from(mixture, n):
     X = np.empty((n, d))
     for j in range(k):
         here = label == j
-        L = np.linalg.cholesky(mixture.covs[j])  # L L^T is the covariance
+        # L z has the covariance L L^T if z has SD 1 in all directions.
+        L = np.linalg.cholesky(mixture.covs[j])
         X[here] = mixture.means[j] + rng.standard_normal((here.sum(), d)) @ L.T
     return X, label
 
@@ -100,7 +101,9 @@ draw_box()
 # What shaped a piece and was not written down is called a **latent variable**. Here it is the
 # label. All pieces together have the density of a **mixture** of **components**,
 #
-# $$ p(x) = \sum_k \pi_k\, \mathcal N(x; \mu_k, \Sigma_k). $$
+# $$ p(x) = \sum_k \pi_k\, \mathcal N(x; \mu_k, \Sigma_k), $$
+#
+# where $\mathcal N(x; \mu, \Sigma)$ is the density of a Gaussian at $x$ (lesson 12).
 #
 # ## If we knew the workshops
 #
@@ -119,7 +122,8 @@ draw_box()
 def log_normal(X, mean, cov):
     """Log-density of a Gaussian at each row of X (n, d): (n,)."""
     away = X - mean
-    d_squared = np.sum(away * np.linalg.solve(cov, away.T).T, axis=1)
+    solved = np.linalg.solve(cov, away.T).T  # cov^-1 (x - mean), row by row
+    d_squared = np.sum(away * solved, axis=1)
     log_det = np.linalg.slogdet(2 * np.pi * cov)[1]  # [0] is its sign
     return -0.5 * d_squared - 0.5 * log_det
 
@@ -147,6 +151,8 @@ def e_step(X, mixture):
 
 
 piece = np.array([[1.5, 1.6]])
+with_shares = np.exp(scores(piece, workshops)[0])  # pi_k N_k
+lesson.show("the three densities at the piece", with_shares / workshops.weights)
 resp_of_piece, log_p_of_piece = e_step(piece, workshops)
 lesson.show("responsibilities of the piece", resp_of_piece[0])
 lesson.show("its density", np.exp(log_p_of_piece[0]))
@@ -233,6 +239,7 @@ lesson.claim("20 runs: the largest fall", largest_fall, below=1e-12, unit="nats"
 # %%
 path, climb = runs[np.argmax(climbs[:, -1])]
 height = (climb - climb[0]) / (climb[-1] - climb[0])  # 0 at the start, 1 at the top
+# argmax finds the first True: the first step that is so high.
 moments = [np.argmax(height >= share) for share in (0, 0.55, 0.8, 0.9999)]
 print("we look at it after", *moments, "steps")
 
@@ -280,10 +287,11 @@ draw_climbs()
 
 # %% [markdown]
 # **What you saw.** The halves do help each other, and the likelihood never goes down. But some
-# runs wait on a plateau for dozens of steps: who stops too early takes it for the top. And EM
-# climbs the hill on which it starts. That may be a lower one; in this box it is rare (`--seed 2`
-# has some). So take many steps, and the best of many starts. Which number a workshop gets is
-# chance: a mixture knows no names.
+# runs wait on a plateau for dozens of steps: who stops too early takes it for the top. (One run
+# had not arrived: it was still climbing. The "largest fall" is rounding.) And EM climbs the hill on
+# which it starts. That may be a lower one; in this box it is rare (`--seed 2` has some). So take
+# many steps, and the best of many starts. Which number a workshop gets is chance: a mixture knows
+# no names.
 
 # %% [markdown]
 # # Part 2. Why it climbs
@@ -320,7 +328,7 @@ def kl(q, r):
 
 middle = path[moments[1]]
 resp, log_p = e_step(X, middle)
-guessed = rng.dirichlet(np.ones(3), len(X))  # (600, 3): responsibilities at random
+guessed = rng.dirichlet(np.ones(3), len(X))  # (600, 3): at random; each row sums to 1
 missing = log_p - bound(X, guessed, middle)
 lesson.show("what B lacks, for each piece", missing, "nats")
 lesson.same("what B lacks and KL(q || r)", missing, kl(guessed, resp), limit=1e-9)
@@ -336,8 +344,10 @@ lesson.claim("share of guesses with B below log p", np.mean(missing > 0), exactl
 # look at the two steps again.
 #
 # * The E-step takes $q = r$. Then KL is 0, and **the bound touches**.
-# * The M-step holds $q$ and takes the mixture for which $B$ is largest: it is the likelihood of
-#   pieces sorted in part, as in Part 1.
+# * The M-step holds $q$ and takes the mixture for which $B$ is largest. For
+#   $B = \sum_k q_k \log \pi_k \mathcal N_k - \sum_k q_k \log q_k$. The second sum does not know
+#   the mixture. The first is the log-likelihood of pieces sorted in part, each counting by $q_k$.
+#   It is largest at their shares, means and covariances, as in Part 1.
 #
 # The bound goes up, and the likelihood, which touched it before, lies on it or above. So it cannot
 # have fallen.
@@ -437,8 +447,9 @@ lesson.claim("steps at tau = 4 from the top: change", change[4], below=-0.3)
 # ## Numbers that end
 #
 # A double-precision number ends at $e^{709}$. Below $e^{-745}$ it is 0. Densities go there easily.
-# In our box somebody notes one mass in grams. And in lesson 12 a motion was a point in many
-# dimensions: 200 angles, each known to 0.001 rad, have a density of $e^{1198}$.
+# In our box somebody notes one mass in grams. And in lesson 12 a motion was a point in 50
+# dimensions. Take 200 angles, each known to 0.001 rad: at its peak the density is
+# $(0.001\sqrt{2\pi})^{-200} = e^{1198}$.
 #
 # > **Predict.** What does the plain formula, densities times shares over their sum, give for these
 # > two?
@@ -508,7 +519,7 @@ def smallest_sds(X, guess, floor, steps=80):
     for _ in range(steps):
         resp, _ = e_step(X, mixture)
         mixture = m_step(X, resp, floor)
-        variances = np.linalg.eigvalsh(mixture.covs)
+        variances = np.linalg.eigvalsh(mixture.covs)  # along the axes of each ellipse
         sds.append(np.sqrt(max(variances.min(), 0)))
         if sds[-1] < 1e-6:  # the next step would have to invert this covariance
             break
@@ -594,7 +605,8 @@ lesson.same("our mixture and minigen's", list(ours), theirs, limit=1e-6)
 #
 # That looks like EM, and it is: EM with equal shares and one fixed round covariance $s^2 I$ for
 # all, in the limit $s \to 0$. Then $r_k$ is proportional to $e^{-|x - \mu_k|^2/2 s^2}$. In the
-# words of lesson 12: the energies are squared distances, and $s^2$ is the temperature. By hand: a
+# words of lesson 12: the energies are half the squared distances, and $s^2$ is the temperature.
+# (Here 1 kg is as far as 1 m. In grams k-means would find other groups.) By hand: a
 # piece 0.3 m from one centre and 0.4 m from another has, for $s = 0.3$, weights $e^{-0.5}$ and
 # $e^{-0.89}$, so 0.60 and 0.40. For $s = 0.03$ they are $e^{-50}$ and $e^{-89}$: the nearer one
 # takes all.
@@ -607,13 +619,13 @@ lesson.same("our mixture and minigen's", list(ours), theirs, limit=1e-6)
 def soft_means(centres, sd, steps=40):
     """EM for the centres (k, 2) of circles; also who was likeliest, at each step."""
     k = len(centres)
-    circles = np.array([sd**2 * np.eye(2)] * k)
+    covs = np.array([sd**2 * np.eye(2)] * k)
     likeliest = []
     for _ in range(steps):
-        resp, _ = e_step(X, Mixture(np.full(k, 1 / k), centres, circles))
+        resp, _ = e_step(X, Mixture(np.full(k, 1 / k), centres, covs))
         likeliest.append(resp.argmax(axis=1))
         centres = m_step(X, resp).means
-    return Mixture(np.full(k, 1 / k), centres, circles), np.array(likeliest)
+    return Mixture(np.full(k, 1 / k), centres, covs), np.array(likeliest)
 
 
 def k_means(centres, steps=40):
@@ -685,9 +697,12 @@ draw_limit()
 #
 # $$ \mathrm{BIC} = P \log n - 2 \sum_x \log p(x), $$
 #
-# and the smallest wins. A component has a weight, two numbers for its mean and three for its
-# covariance. The weights sum to 1. So $P = 6k - 1$. For $n = 600$ a further component costs
-# $6 \log 600 = 38$. It must raise the log-likelihood of all pieces together by more than 19 nats.
+# and the smallest wins. (Why $\log n$? From $n$ pieces a number is known to about $1/\sqrt n$. To
+# write it down as exactly as that takes $\frac12 \log n$ nats, and BIC counts all twice.)
+#
+# A component has a weight, two numbers for its mean and three for its covariance. The weights sum
+# to 1. So $P = 6k - 1$. For $n = 600$ a further component costs $6 \log 600 = 38$. It must raise
+# the log-likelihood of all pieces together by more than 19 nats.
 #
 # > **Predict.** Boxes from one to five workshops, and candidates from one to six components. In
 # > how many of the boxes will the likelihood alone find the number? And BIC?
@@ -732,7 +747,7 @@ for i, number in enumerate(numbers):
     for j, k in enumerate(CANDIDATES):
         fit = best_fit(box, k)
         bic[i, j] = fit.bic(box)
-        log_likelihood[i, j] = len(box) * fit.lower_bound_
+        log_likelihood[i, j] = len(box) * fit.lower_bound_  # the mean for each piece
 
 # %%
 by_bic = CANDIDATES[bic.argmin(axis=1)]
@@ -765,15 +780,16 @@ def draw_numbers():
 draw_numbers()
 
 # %% [markdown]
-# **What you saw.** The likelihood makes a jump for each true workshop, and then creeps on. BIC
-# asks whether the step is worth its price.
+# **What you saw.** The likelihood makes a jump for each true workshop, and then creeps on. (Where
+# six components lose to five, the starts were too few to find the top of six.) BIC asks whether the
+# step is worth its price.
 #
 # ## New pieces
 #
 # A mixture generates, in the two steps of the beginning: draw a component, then draw from it. As
 # each new piece keeps its label, one can also ask for more of one kind.
 #
-# How good are the new pieces? Here we know the truth $p$, so both directions of KL (lesson 10) are
+# How good are the new pieces? Here we know the truth $p$, so both directions of KL (lesson 11) are
 # means over draws: the **forward** one over real pieces asks whether the model $q$ gives them
 # room, the **reverse** one over drawn pieces asks whether it invents what nobody makes. For
 # comparison: one Gaussian for everything.
@@ -829,6 +845,9 @@ draw_new_pieces()
 lesson.end()
 
 # %% [markdown]
+# **What you saw.** The mixture misses the truth by 0.03 nats, in both directions. One Gaussian must
+# fill the gaps between the clouds, and the reverse KL charges it most for that.
+#
 # # What it means
 #
 # * Two halves that wait for each other can be improved by turns. What was not written down comes
@@ -840,9 +859,9 @@ lesson.end()
 #
 # # Exercises
 #
-# **1. Too few steps** (5 minutes). Set `STEPS = 20`. How many of the 20 runs have arrived? What
-# would you have reported after a single run, and what in the picture of the climbs would have
-# warned you?
+# **1. Too few steps** (5 minutes). Set `STEPS = 20`. (Some later claims may fail.) How many of the
+# 20 runs have arrived? What would you have reported after a single run, and what in the picture of
+# the climbs would have warned you?
 #
 # **2. A floor too high** (5 minutes). In Part 3 set `FLOOR = 0.2**2`. What happens to the smallest
 # SD, and why can it not be right for our workshops? (What is the smallest SD of the long clouds?)
