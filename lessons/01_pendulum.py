@@ -312,6 +312,9 @@ lesson.claim("Euler, held to the same 3 %: its error after 20 s", hot[-1] - 1, a
 # %% [markdown]
 # ## Is an area that stays enough?
 #
+# (A look behind the curtain; who has enough of matrices goes on to the picture at the end of this
+# part.)
+#
 # Often one reads: areas stay, *therefore* the energy stays bounded. Look once more. A matrix may
 # keep areas and yet stretch: twice as long, half as wide. Along some directions a matrix only
 # stretches and does not turn; such a direction is an **eigenvector**. The factor $\lambda$ is its
