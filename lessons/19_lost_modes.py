@@ -783,7 +783,7 @@ lesson.end()
 #
 # ## A published table
 #
-# Lin et al. (2018, table 1) had larger networks and much longer trainings. Means over ten games:
+# Lin et al. (2018) played on the same two sets, and counted the same two things:
 #
 # | | ring: captured | high quality | grid: captured | high quality |
 # |---|---|---|---|---|
@@ -812,11 +812,11 @@ lesson.end()
 # In which direction does the crowd run? Does it always run in the same one, and why not?
 #
 # **2. A wider heap** (5 minutes). In Part 1, count the spray against
-# `Heaps(grid.centres, sd=0.2)`. Which
-# of the three numbers change, which does not, and why?
+# `Heaps(grid.centres, sd=0.2)`.
+# Which of the three numbers change, which does not, and why?
 #
 # **3. How lucky is a spray?** (15 minutes) *Write* `expected_captured(n)`: how many of the 25
-# modes do `n` points captures on average, thrown evenly over the square from -5 to 5? (A circle
+# modes do `n` points capture on average, thrown evenly over the square from -5 to 5? (A circle
 # of radius 0.15 is missed by one point with probability $1 - \pi\,0.15^2/100$.) *Check:* 20.7 for
 # 2500 points; and 200 sprays have that mean within 0.5. *Why:* a published "captured" means
 # little without the number of examples.

@@ -610,6 +610,8 @@ def draw_walk():
             right.loglog(FINER, speeds[name], "o-", color=colour, label=name)
         right.set(title="Jumps show when steps get finer")
         right.set(xlabel="steps of a walk", ylabel="mean squared speed")
+        right.set_xticks(FINER, [str(steps) for steps in FINER])
+        right.minorticks_off()
 
 
 draw_walk()
