@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 19. Lost modes: what a generator forgets
 #
-# *Part 4: adversaries. 50 minutes.*
+# *Part 4: adversaries. 65 minutes.*
 #
 # **The question.** A generator may make perfect examples of one kind and forget all other kinds.
 # How do we notice, why does it happen, and what helps? And when somebody says "my method helps":
@@ -17,7 +17,7 @@
 # **You need** the GAN (lesson 16), the gradient penalty (lesson 17), entropy (lesson 10), and the
 # players that chase each other (lesson 14).
 #
-# **Four parts**, of 10 to 15 minutes each. One may stop after any of them.
+# **Four parts**, of about 15 minutes each. One may stop after any of them.
 #
 # 1. Counting: two fools and two numbers
 # 2. A collapse, seen happening
@@ -403,12 +403,10 @@ angle = angle_of_crowd(diary)
 laps = (angle[-1] - angle[0]) / (2 * np.pi)
 lesson.show(f"laps round the ring, from step 500 to {LAST_LOOK}", laps)
 
-favourite = np.array(diary["opinions"]).argmax(
-    axis=1
-)  # the mode that the critic rates highest
-ahead = np.sin(angles[favourite] - angle) * np.sign(
-    laps
-)  # above 0: ahead, by less than half a turn
+# the mode that the critic rates highest
+favourite = np.array(diary["opinions"]).argmax(axis=1)
+# above 0: ahead, by less than half a turn
+ahead = np.sin(angles[favourite] - angle) * np.sign(laps)
 lesson.show(
     "looks in which the critic's favourite lies ahead", 100 * np.mean(ahead > 0), "%"
 )
@@ -447,9 +445,8 @@ def r1_penalty(critic, real):
     """Half the mean squared slope of the critic at the real examples (n, d): gamma = 1."""
     real = tensor(real, requires_grad=True)
     total = ops.sum(critic(real))  # row i of the sum depends on example i alone
-    slope = grad(
-        total, real, create_graph=True
-    )  # (n, d); stays on the tape, for the weights
+    # (n, d); stays on the tape, for the weights
+    slope = grad(total, real, create_graph=True)
     return 0.5 * ops.mean(ops.sum(slope**2, axis=1))
 
 
@@ -579,9 +576,8 @@ good_enough = {
     "plain, fast": lesson.pick(full=0.75, quick=0.1),
     "penalty, fast": lesson.pick(full=0.75, quick=0.1),
 }
-enough = lesson.pick(
-    full=7.5, quick=2.5
-)  # modes; in quick mode hardly an example is good yet
+# modes; in quick mode hardly an example is good yet
+enough = lesson.pick(full=7.5, quick=2.5)
 for name, limit in good_enough.items():
     lesson.claim(f"{name}: captured, each game", column(name, "captured"), above=enough)
     lesson.claim(f"{name}: spread, each game", column(name, "spread"), above=5)
@@ -677,8 +673,8 @@ draw_grid()
 # %% [markdown]
 # **What you saw.** Here the small learning rate with the penalty does not collapse, but sprays:
 # nearly all modes captured, nearly all spread, and most of the points beside the modes. Who
-# counts modes alone would call it nearly perfect. Again it is the learning rate that makes the
-# difference.
+# counts modes alone would call it nearly perfect. The larger learning rate brings more quality,
+# without the penalty and with it. One game each is no proof of more.
 #
 # # Part 4. Packing: a critic that sees pairs
 #
@@ -699,9 +695,8 @@ def pairs_of_one_mode(samples):
     return np.mean(mode[0::2] == mode[1::2])
 
 
-crowd = diary["examples"][
-    len(diary["examples"]) // 2
-]  # a look in the middle of the diary
+middle = len(diary["examples"]) // 2
+crowd = diary["examples"][middle]  # a look in the middle of the diary
 real_pairs = pairs_of_one_mode(draw(ring, 200_000, rng))
 lesson.claim("real pairs from one mode", real_pairs, near=0.125, within=0.01)
 lesson.show("pairs from one mode, by the crowd that runs", pairs_of_one_mode(crowd))
@@ -792,7 +787,8 @@ lesson.end()
 # | packs of 4 | 7.8 | 95.9 % | 24.8 | 93.6 % |
 # | perfect | 8 | 98.9 % | 25 | 98.9 % |
 #
-# Read both columns. The plain GAN has the *best* quality in the table: it makes few kinds, well.
+# The last row is ours. Read both columns of a set. Of the three methods the plain GAN has the
+# *best* quality: it makes fewer kinds, and makes them well.
 # Look also for the size of the packs. The best number of the ring belongs to packs of 2, the best
 # of the grid to packs of 4. A row "packing: 7.9 and 24.8" would belong to no method at all.
 

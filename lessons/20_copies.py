@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 20. Copies: does it repeat its data, and what lies between?
 #
-# *Part 4: adversaries. 40 minutes.*
+# *Part 4: adversaries. 55 minutes.*
 #
 # **The question.** A generator that repeats its training data gets full marks in every count of
 # the last lesson. How can one find copies, even when somebody hides them? And what does an honest
@@ -16,7 +16,7 @@
 #
 # **You need** ring and grid, quality and coverage (lesson 19), and the GAN (lesson 16).
 #
-# **Three parts**, of 10 to 15 minutes each. One may stop after any of them.
+# **Three parts**, of 15 to 20 minutes each. One may stop after any of them.
 #
 # 1. The nearest relative
 # 2. Hidden copies, and a false alarm
@@ -154,9 +154,8 @@ def shuffled_share(pot, n, rng):
     """The share after the names were dealt out anew."""
     mixed = rng.permutation(pot)
     held = np.sort(mixed[n:])
-    not_closer = np.searchsorted(
-        held, mixed[:n], side="right"
-    )  # held-out points as near or nearer
+    # for each of ours: how many held-out points are as near or nearer
+    not_closer = np.searchsorted(held, mixed[:n], side="right")
     return 1 - np.mean(not_closer) / len(held)
 
 
@@ -457,9 +456,8 @@ def copier(z):
 WALKS = 20
 start = rng.standard_normal((WALKS, 2))
 end = rng.standard_normal((WALKS, 2))
-path = metrics.spherical_interpolation(
-    start, end, 400
-)  # (401, walks, 2): arcs around the origin
+# arcs around the origin: (401, walks, 2)
+path = metrics.spherical_interpolation(start, end, 400)
 print("a walk in 400 steps, its first three places:", *path[:3, 0].round(3))
 
 # %% [markdown]
@@ -529,9 +527,8 @@ def furthest_off(generator, path):
     output = generator(path.reshape(-1, 2)).reshape(path.shape)
     off = []
     for walk in range(path.shape[1]):
-        to_centres = np.linalg.norm(
-            output[:, walk, None] - ring.modes, axis=2
-        )  # (steps + 1, 8)
+        # (steps + 1, 8)
+        to_centres = np.linalg.norm(output[:, walk, None] - ring.modes, axis=2)
         mode = to_centres.argmin(axis=1)
         if mode[0] != mode[-1]:
             off.append(to_centres.min(axis=1).max())
