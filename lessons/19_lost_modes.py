@@ -309,7 +309,8 @@ games = {f"game {run}": score for run, score in enumerate(scores["plain, slow"])
 lesson.table(f"plain GANs on the ring, after {STEPS} steps", games)
 
 # %% [markdown]
-# Very little is of high quality, and most modes are lost. How did that come about? Open the
+# Next to nothing is of high quality, and most modes are lost. (*Captured* counts good examples
+# alone, *spread* all of them.) How did that come about? Open the
 # diaries. In each look we count how the 300 examples fall on the modes, and note the share of the
 # fullest one. If all modes were equal it would be 1/8.
 
@@ -618,8 +619,9 @@ print(f"not reported: without it, the same learning rate gives {fast_plain:.2f}"
 # %% [markdown]
 # Every number of the report is true. But two things were changed, and the wrong one gets the
 # praise: the two causes are **confounded**. Each method deserves a setting that suits it, or all
-# settings must be equal. What the penalty gives is not quality but **safety**: the game no longer
-# depends so much on the learning rate. When a training takes a week, that is worth more.
+# settings must be equal. To a game that goes well the penalty adds no quality; it gives **safety**:
+# the outcome no longer depends so much on the learning rate. When a training takes a week, that is
+# worth more.
 #
 # ## Does it hold on the grid?
 #
@@ -774,7 +776,8 @@ lesson.end()
 # %% [markdown]
 # **What you saw.** Packing does what it promises: all modes are back. But in the same number of
 # steps the quality is lower than with the penalty, and lower still with packs of 4. A critic of
-# packs has fewer, and longer, things to learn from. It needs more patience than we had.
+# packs has fewer, and longer, things to learn from. Perhaps it needs more patience than we had; we
+# did not try.
 #
 # ## A published table
 #
