@@ -397,9 +397,9 @@ draw_small_layer()
 #   second example have $x = (1, 0)$ and $g = (0, 3)$. Alone it would give $W_{21}$ the gradient
 #   $3\cdot1 = 3$, and the others 0. Together $W_{21}$ gets $-4 + 3 = -1$.
 #
-# Data have an example in each *row*: here `x` is [[2, 1], [1, 0]] and `g` is [[1, -2], [0, 3]]. Then
-# all of this is two products, `g.T @ x` for $W$, which sums over the rows by itself, and `g @ W` for
-# the layer before.
+# Data have an example in each *row*: here `x` is [[2, 1], [1, 0]] and `g` is [[1, -2], [0, 3]].
+# Then all of this is two products, `g.T @ x` for $W$, which sums over the rows by itself, and
+# `g @ W` for the layer before.
 
 
 # %%

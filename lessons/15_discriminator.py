@@ -478,8 +478,8 @@ draw_pushes()
 # %% [markdown]
 # # Part 4. What gets smaller? Value and gradient kept apart
 #
-# (The hardest part. On a first reading go on to Part 5, and come back: all that it needs of this one
-# is `pull`, the gradient of a loss by $a$ and $b$, from examples.)
+# (The hardest part. On a first reading go on to Part 5, and come back: all that it needs of this
+# one is `pull`, the gradient of a loss by $a$ and $b$, from examples.)
 #
 # Let the discriminator be perfect, always. Which divergence between $p$ and $q$ does a generator
 # make smaller, with each loss? There are two ways to ask, and they have different answers.

@@ -579,8 +579,9 @@ for name, ends in near.items():
     lesson.claim(f"near, {name}: mean, of a normal density's", share, below=ENOUGH)
 
 # %% [markdown]
-# **What you saw.** No order that four games could show. The dice matter more than the loss, and who
-# had played once only would have found a winner and a reason for it. The silent losses are not silent here.
+# **What you saw.** No order that four games could show. The dice matter more than the loss, and
+# who had played once only would have found a winner and a reason for it. The silent losses are
+# not silent here.
 #
 # Why not? Because nobody is ever *far*. We scaled the data to mean 0 and SD 1, and the
 # generator's first heap lies around 0 too: in the midst of the photographs. The discriminator

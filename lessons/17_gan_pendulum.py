@@ -554,9 +554,9 @@ lesson.claim("the GAN: neighbour ratio", of_gan["neighbour ratio"], above=0.9)
 #
 # ## Was it the penalty?
 #
-# An honest question: would it have failed without? We play four shorter games, with and without the
-# penalty, at two learning rates. All else is equal: data, dice, turns. (One game of each is little, as
-# lesson 16 said. So run the lesson with `--seed 1` and `--seed 2` as well.)
+# An honest question: would it have failed without? We play four shorter games, with and without
+# the penalty, at two learning rates. All else is equal: data, dice, turns. (One game of each is
+# little, as lesson 16 said. So run the lesson with `--seed 1` and `--seed 2` as well.)
 #
 # > **Predict.** Part 2 says that a steep critic throws the generator about. In which of the four
 # > games will that hurt?
