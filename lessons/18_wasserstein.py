@@ -807,7 +807,7 @@ clipped_ratio = better_clipped / residual["penalised 1e-3"]
 gaussian_limit = lesson.pick(full=1.25, quick=0.6)
 clipped_limit = lesson.pick(full=1.5, quick=1)
 
-lesson.claim("the study's over Gaussian: residual", study_ratio, above=1)
+lesson.show("the study's over Gaussian: residual", study_ratio, "times")
 lesson.claim("Gaussian over penalised: residual", gaussian_ratio, above=gaussian_limit)
 lesson.claim("clipped over penalised: residual", clipped_ratio, above=clipped_limit)
 
