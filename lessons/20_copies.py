@@ -344,6 +344,7 @@ lesson.claim("30 % copies: training less fresh", of_copies, above=0.05)
 # %%
 ring = targets.ring()
 STEPS = lesson.pick(full=3000, quick=1500)
+JUDGED = lesson.pick(full=4000, quick=1000)  # examples, and held-out data beside them
 
 
 def train_gan(points, steps):
@@ -367,7 +368,7 @@ def to_nearest_mode(points):
 
 def share_near(made, points, rng):
     """Share of pairs in which what was made is closer to the points than held-out data are."""
-    held = ring.sample(SIZE, rng)
+    held = ring.sample(JUDGED, rng)
     return share_closer(distance_to(made, points), distance_to(held, points))
 
 
@@ -395,8 +396,8 @@ def judge(made, seen, rng):
 
 # %%
 judged = {
-    "GAN of 20 000 points": judge(gan.sample(SIZE, rng), many[:SIZE], rng),
-    "GAN of 16 points": judge(gan_of_few.sample(SIZE, rng), few, rng),
+    "GAN of 20 000 points": judge(gan.sample(JUDGED, rng), many[:SIZE], rng),
+    "GAN of 16 points": judge(gan_of_few.sample(JUDGED, rng), few, rng),
 }
 lesson.table("two GANs on the ring", judged)
 
