@@ -542,7 +542,7 @@ def furthest_off(generator, path):
     return np.array(off)
 
 
-long_path = metrics.spherical_interpolation(start, end, 6400)
+long_path = metrics.spherical_interpolation(start, end, FINER[-1])
 bridge = furthest_off(gan.generate, long_path)
 leap = furthest_off(copier, long_path)
 lesson.show("walks of the GAN from one mode to another", len(bridge))
