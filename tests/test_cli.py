@@ -136,10 +136,14 @@ def test_lessons_are_listed_by_number_title_and_one_line(lessons, capsys, monkey
     assert "minigen lesson NUMBER" in lines[-1]
 
 
-def test_real_lessons_have_titles(capsys):
+def test_real_lessons_have_parts_titles_minutes_and_a_question(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
     assert run("lessons") == 0
-    out = capsys.readouterr().out
-    assert " 1  The pendulum: a generator written by a physicist\n    Turn an equation of motion" in out
+    lines = capsys.readouterr().out.splitlines()
+    first = lines.index("Part 1: a motion") + 1
+    assert lines[first].startswith(" 1  The pendulum: a generator written by a physicist  ")
+    assert lines[first].endswith(" min") and len(lines[first]) == 80
+    assert lines[first + 1].startswith("    How does an equation become a curve?")
 
 
 def test_no_lessons_is_said(monkeypatch, tmp_path, capsys):
