@@ -138,8 +138,9 @@ lesson.claim(
 # on the modes.
 #
 # A number first. A generator gives half of its examples to one mode and a quarter to each of two
-# others: shares $\frac12, \frac14, \frac14$. Their entropy (lesson 10) is $\frac12\ln2 +
-# 2\cdot\frac14\ln4 = 1.04$ nats. And $e^{1.04} = 2.83$: as varied as 2.83 equally frequent kinds.
+# others: shares $\frac12, \frac14, \frac14$. A share $s$ adds $-s\ln s$ to the entropy (lesson
+# 10), and $-\ln\frac12$ is $\ln2$. So the entropy is $\frac12\ln2 + 2\cdot\frac14\ln4 = 1.04$
+# nats. And $e^{1.04} = 2.83$: as varied as 2.83 equally frequent kinds.
 #
 # In general, with shares $s_i$, we call the **spread**
 #
@@ -216,12 +217,15 @@ def draw_fools():
 draw_fools()
 
 # %% [markdown]
-# **What you saw.** The parrot passes the test of quality, the spray that of coverage. Each of the
-# two numbers alone can be fooled; both together cannot. A generator has **lost modes** when its
-# coverage is low. With one or two modes left, the field speaks of **mode collapse**.
+# **What you saw.** (The grey circles mark the centres. They are larger than 3 SD.) The parrot
+# passes the test of quality. The spray does well in coverage: its spread is as high as that of
+# the perfect sampler, and it captures most modes by luck. *Captured* and *spread* both tell of
+# coverage. Each test alone, quality or coverage, can be fooled; both fools fail one of the two. A
+# generator has **lost modes** when its coverage is low. With one or two modes left, the field
+# speaks of **mode collapse**.
 #
 # The package counts in the same way. (It gives the Kullback-Leibler divergence to equal shares,
-# which is $\ln 25 - H$.)
+# which is $\ln 25 - H$. So our spread $e^H$ is 25 times $e$ to the minus that divergence.)
 
 # %%
 for name, samples in fools.items():
@@ -310,9 +314,10 @@ lesson.table(f"plain GANs on the ring, after {STEPS} steps", games)
 
 # %% [markdown]
 # Next to nothing is of high quality, and most modes are lost. (*Captured* counts good examples
-# alone, *spread* all of them.) How did that come about? Open the
-# diaries. In each look we count how the 300 examples fall on the modes, and note the share of the
-# fullest one. If all modes were equal it would be 1/8.
+# alone, so it can be 0. *Spread* counts all examples, each at its nearest mode, so it is at least
+# 1.) These games are worse than the parrot: few kinds, and not even those are made well. How did
+# that come about? Open the diaries. In each look we count how the 300 examples fall on the modes,
+# and note the share of the fullest one. If all modes were equal it would be 1/8.
 
 
 # %%
@@ -333,8 +338,8 @@ for run in range(RUNS):
     lesson.show(f"game {run}: share of the fullest mode, mean of all looks", share, "%")
 
 # %% [markdown]
-# Luck differs, from seed to seed and from game to game. We take the unluckiest game and follow
-# it, ten steps at a time.
+# Luck differs, from seed to seed and from game to game. We take the unluckiest game, in
+# which the fullest mode had the largest share, and follow it, ten steps at a time.
 #
 # > **Predict.** Nearly all examples are one crowd, near one mode. Will they stay there?
 
@@ -463,7 +468,8 @@ lesson.claim(
 )
 
 # %% [markdown]
-# The package's GAN has it as `r1=0.5`, which is $\gamma = 0.5$. Is it the same?
+# The package's GAN has it as `r1=0.5`, which is $\gamma = 0.5$. Is it the same penalty? We compare
+# both with $\gamma = 1$, at a small critic with random weights.
 
 # %%
 critic = nn.MLP([2, 16, 1], "tanh", rng=rng).astype(np.float64)
@@ -565,11 +571,11 @@ draw_cases()
 
 # %% [markdown]
 # **What you saw.** With the small learning rate the plain game is lost, and the penalty saves it.
-# With the larger one *nothing needs saving*: plain and penalty end alike, and the plain one costs
-# less.
+# With the larger one *nothing needs saving*: plain and penalty end alike in quality, and nearly so
+# in spread. The plain one costs less: it needs no slope of the critic, and no gradient of a slope.
 #
 # We hold three tests against the four cases: is the median quality high, is every mode captured,
-# and is the spread nearly 8? The plain, slow games fail.
+# and is the spread above 5? The plain, slow games fail.
 
 # %%
 good_enough = {
@@ -617,9 +623,12 @@ print(f"reported: the penalty lifts quality from {old_method:.2f} to {our_method
 print(f"not reported: without it, the same learning rate gives {fast_plain:.2f}")
 
 # %% [markdown]
-# Every number of the report is true. But two things were changed, and the wrong one gets the
-# praise: the two causes are **confounded**. Each method deserves a setting that suits it, or all
-# settings must be equal. To a game that goes well the penalty adds no quality; it gives **safety**:
+# Every number of the report is true. But two things were changed, and one gets all the praise.
+# The table of four cases shows that either change alone saves the game, and that with the larger
+# rate the penalty adds next to nothing. The report cannot tell: the two causes are
+# **confounded**. Each method deserves a setting that suits it, or all settings must be equal. To
+# a game that goes well on the ring the penalty adds no quality; it gives
+# **safety**:
 # the outcome no longer depends so much on the learning rate. When a training takes a week, that is
 # worth more.
 #
@@ -673,10 +682,12 @@ def draw_grid():
 draw_grid()
 
 # %% [markdown]
-# **What you saw.** Here the small learning rate with the penalty does not collapse, but sprays:
-# nearly all modes captured, nearly all spread, and most of the points beside the modes. Who
+# **What you saw.** With the small learning rate the plain game collapses here, too. With the
+# penalty it does not collapse, but sprays:
+# nearly all modes captured, a spread of nearly 25, and most of the points beside the modes. Who
 # counts modes alone would call it nearly perfect. The larger learning rate brings more quality,
-# without the penalty and with it. One game each is no proof of more.
+# without the penalty and with it. And here, unlike on the ring, the penalty brought more quality
+# at the larger rate, too. One game each is no proof of more.
 #
 # # Part 4. Packing: a critic that sees pairs
 #
@@ -790,7 +801,9 @@ lesson.end()
 # | packs of 4 | 7.8 | 95.9 % | 24.8 | 93.6 % |
 # | perfect | 8 | 98.9 % | 25 | 98.9 % |
 #
-# The last row is ours. Read both columns of a set. Of the three methods the plain GAN has the
+# A number such as 6.3 is a mean over several games. Their networks and settings are not ours, so
+# compare the rows of the table, not their GAN with ours. The last row is ours. Read both columns
+# of a set. Of the three methods the plain GAN has the
 # *best* quality: it makes fewer kinds, and makes them well.
 # Look also for the size of the packs. The best number of the ring belongs to packs of 2, the best
 # of the grid to packs of 4. A row "packing: 7.9 and 24.8" would belong to no method at all.
@@ -801,7 +814,8 @@ lesson.end()
 # * One number can be fooled, by a parrot or by a spray. Read quality and coverage together.
 # * A plain critic sees one example at a time. So a crowd can run from mode to mode, and the
 #   critic after it: lesson 14's chase, in pictures.
-# * With a bad learning rate the penalty saves the game; with a good one nothing needs saving. A
+# * On the ring, with a bad learning rate the penalty saves the game; with a good one nothing needs
+#   saving. A
 #   comparison proves something about what was changed, *all* that was changed.
 # * Outcomes are luck: play several games, show each.
 #
@@ -816,7 +830,8 @@ lesson.end()
 #
 # **3. How lucky is a spray?** (15 minutes) *Write* `expected_captured(n)`: how many of the 25
 # modes do `n` points capture on average, thrown evenly over the square from -5 to 5? (A circle
-# of radius 0.15 is missed by one point with probability $1 - \pi\,0.15^2/100$.) *Check:* 20.7 for
+# of radius 0.15, which is 3 SD, is missed by one point with probability $1 - \pi\,0.15^2/100$: the
+# area of the square is 100.) *Check:* 20.7 for
 # 2500 points; and 200 sprays have that mean within 0.5. *Why:* a published "captured" means
 # little without the number of examples.
 #
