@@ -234,6 +234,11 @@ def draw_distances():
 draw_distances()
 
 # %% [markdown]
+# **What you saw.** The honest distances lie on top of the held-out ones. The copies are about ten
+# times closer. The share of the honest generator is well inside what chance can do, the copier's
+# is far outside.
+
+# %% [markdown]
 # # Part 2. Hidden copies, and a false alarm
 #
 # Not everybody who copies, copies everything. We mix four sets whose contents we know, and write
@@ -279,11 +284,11 @@ for name, (_, noticed) in CASES.items():
         lesson.claim(f"{name}: not noticed, z", z, below=5)
 
 # %% [markdown]
-# **What you saw.** The third set is a way to hide. Junk lies far from everything, loses all its
-# pairs, and makes up for the copies, which win all of theirs. So the share is one half, as if all
-# were honest. The remedy is in the last row: **judge the examples of high quality by
-# themselves**. Junk gives itself away in the quality, copies in the distance. One needs both
-# numbers again.
+# **What you saw.** The third set is a way to hide. Junk lies far from everything and loses nearly
+# all its pairs. That makes up for the copies, which win nearly all of theirs. So the share is
+# close to one half, as if all were honest. The remedy is in the last row: **judge the examples of
+# high quality by themselves**. Junk gives itself away in the quality, copies in the distance. One
+# needs both numbers again.
 #
 # ## A false alarm
 #
@@ -305,7 +310,8 @@ lesson.show("z of narrow heaps", z_narrow)
 # An alarm, and nobody has copied! In the middle of a heap the training points are dense, so
 # whoever stays in the middle is close to one of them. Close to *any* crowded set, that is. And
 # there is the answer: hold the same examples against a **fresh set** that the generator never
-# saw. A narrow generator is close to both. A copier is close to its training set alone.
+# saw. A narrow generator is close to both. A copier is close to its training set alone. So look at
+# the difference of the two shares. The claims call it "training less fresh": training minus fresh.
 
 # %%
 fresh = grid.sample(SIZE, rng)
@@ -433,16 +439,18 @@ def draw_few():
 draw_few()
 
 # %% [markdown]
-# **What you saw.** With 20 000 points the GAN has no favourites among them. With 16 it leans
-# towards those that it saw. Fewer data and more rounds over them: here both were changed at once,
-# and which of the two does more is yours to find out. So report the test *with* the number of
-# training examples and of steps.
+# **What you saw.** With 20 000 points the GAN has no favourites among them. Both of its shares
+# are above one half, but by the same amount, as with the narrow heaps: it is the difference that
+# counts. With 16 it leans towards those that it saw. Fewer data and more rounds over them: here
+# both were changed at once, and which of the two does more is yours to find out. So report the
+# test *with* the number of training examples and of steps.
 
 # %% [markdown]
 # # Part 3. A walk in latent space crosses bridges
 #
 # A copier has no *between*: turn its knob a little, and it jumps from one stored example to
-# another. A network is continuous: a small move of $z$ is a small move of the output. So walk
+# another. (From here on $z$ is the latent input again, not the score of the test.) A network is
+# continuous: a small move of $z$ is a small move of the output. So walk
 # through latent space, in small steps, and watch the output.
 #
 # First we need a copier with a knob. Ours gives each of 50 stored points a random **key**, and
@@ -473,7 +481,9 @@ print("a walk in 400 steps, its first three places:", *path[:3, 0].round(3))
 # number of steps, that is 1. In eight steps: $8 \cdot 8 \cdot 0.125^2 = 1$ again. But one jump of
 # length 1, and otherwise no move: $4\cdot 1 = 4$, and with eight steps $8$.
 #
-# So we take the **mean squared speed**: number of steps times sum of squared moves. For a smooth
+# So we take the **mean squared speed**: number of steps times sum of squared moves. Why this name?
+# Let the whole walk last one unit of time. With $N$ steps, each lasts $1/N$, so its speed is $N$
+# times its move. The mean of the $N$ squared speeds is $N^2/N = N$ times the sum. For a smooth
 # walk it settles; a jump $J$ adds $J^2$ times the number of steps.
 
 
@@ -519,7 +529,8 @@ lesson.claim("the copier's growth in steps four times finer", growth["copier"], 
 # The GAN does not jump. But the ring is in eight pieces! Two neighbouring centres are
 # $2\sin(\pi/8) = 0.765$ apart. Who walks *continuously* from one mode to another must somewhere
 # be equally far from the two, and there he is at least half of that, **0.383**, from every
-# centre. The heaps end at 0.03.
+# centre. The heaps end at three SDs, 0.03. (Our walks go in steps, so they may miss the exact
+# middle by a little.)
 #
 # So every walk between two modes crosses a **bridge** of examples that do not exist in the data.
 # This is no failure of training; it is a theorem about continuous maps.
@@ -624,7 +635,9 @@ lesson.end()
 # %% [markdown]
 # **What you saw.** The latent plane is in one piece, the ring in eight. So black seams must run
 # between the countries, and each seam is a bridge. Training can make the bridges narrow and quick
-# to cross; it cannot remove them. A good part of the missing quality of lesson 19 lies here.
+# to cross; it cannot remove them. A black patch at the rim, as in the upper right corner, is no
+# seam: so far from the origin hardly any $z$ is ever drawn, in training or later. A good part of
+# the missing quality of lesson 19 lies here.
 #
 # With motions of pendulums there is no such trouble: their three factors vary without gaps. What
 # lies between two pendulums is a pendulum.
