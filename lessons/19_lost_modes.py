@@ -627,10 +627,8 @@ print(f"not reported: without it, the same learning rate gives {fast_plain:.2f}"
 # The table of four cases shows that either change alone saves the game, and that with the larger
 # rate the penalty adds next to nothing. The report cannot tell: the two causes are
 # **confounded**. Each method deserves a setting that suits it, or all settings must be equal. To
-# a game that goes well on the ring the penalty adds no quality; it gives
-# **safety**:
-# the outcome no longer depends so much on the learning rate. When a training takes a week, that is
-# worth more.
+# a game that goes well on the ring the penalty adds no quality; it gives **safety**: the outcome
+# no longer depends so much on the learning rate. When a training takes a week, that is worth more.
 #
 # ## Does it hold on the grid?
 #
@@ -683,17 +681,18 @@ draw_grid()
 
 # %% [markdown]
 # **What you saw.** With the small learning rate the plain game collapses here, too. With the
-# penalty it does not collapse, but sprays:
-# nearly all modes captured, a spread of nearly 25, and most of the points beside the modes. Who
-# counts modes alone would call it nearly perfect. The larger learning rate brings more quality,
-# without the penalty and with it. And here, unlike on the ring, the penalty brought more quality
-# at the larger rate, too. One game each is no proof of more.
+# penalty it does not collapse, but sprays: nearly all modes captured, a spread of nearly 25, and
+# most of the points beside the modes. Who counts modes alone would call it nearly perfect. The
+# larger learning rate brings more quality, without the penalty and with it. And here, unlike on
+# the ring, the penalty brought more quality at the larger rate, too. One game each is no proof of
+# more.
 #
 # # Part 4. Packing: a critic that sees pairs
 #
-# The cause of the collapse was that the critic sees one example at a time. So let it see several.
-# **Packing** (Lin et al., 2018): show the critic $m$ examples side by side, as one. Either all
-# $m$ are real, or all are generated.
+# In the chase of Part 2 the critic saw one example at a time, and so could not see that all were
+# alike. That is one cause of the collapse; Part 3 found another, the learning rate. So let the
+# critic see several. **Packing** (Lin et al., 2018): show it $m$ examples side by side, as one.
+# Either all $m$ are real, or all are generated.
 #
 # Why should that help? Take pairs, $m = 2$. What share of the real pairs comes from one mode? The
 # first example may be anything, and the second hits the same mode in one of 8 cases: 0.125. And
@@ -801,12 +800,12 @@ lesson.end()
 # | packs of 4 | 7.8 | 95.9 % | 24.8 | 93.6 % |
 # | perfect | 8 | 98.9 % | 25 | 98.9 % |
 #
-# A number such as 6.3 is a mean over several games. Their networks and settings are not ours, so
-# compare the rows of the table, not their GAN with ours. The last row is ours. Read both columns
-# of a set. Of the three methods the plain GAN has the
-# *best* quality: it makes fewer kinds, and makes them well.
-# Look also for the size of the packs. The best number of the ring belongs to packs of 2, the best
-# of the grid to packs of 4. A row "packing: 7.9 and 24.8" would belong to no method at all.
+# No game captures 6.3 modes, so these are means over games. Their networks and settings are not
+# ours: compare the rows of the table, not their GAN with ours. The last row is ours. Read both
+# columns of a set. Of the three methods the plain GAN has the *best* quality: it makes fewer
+# kinds, and makes them well. Look also for the size of the packs. The best number of the ring
+# belongs to packs of 2, the best of the grid to packs of 4. A row "packing: 7.9 and 24.8" would
+# belong to no method at all.
 
 # %% [markdown]
 # # What it means
@@ -815,8 +814,7 @@ lesson.end()
 # * A plain critic sees one example at a time. So a crowd can run from mode to mode, and the
 #   critic after it: lesson 14's chase, in pictures.
 # * On the ring, with a bad learning rate the penalty saves the game; with a good one nothing needs
-#   saving. A
-#   comparison proves something about what was changed, *all* that was changed.
+#   saving. A comparison proves something about what was changed, *all* that was changed.
 # * Outcomes are luck: play several games, show each.
 #
 # # Exercises

@@ -440,10 +440,10 @@ draw_few()
 
 # %% [markdown]
 # **What you saw.** With 20 000 points the GAN has no favourites among them. Both of its shares
-# are above one half, but by the same amount, as with the narrow heaps: it is the difference that
-# counts. With 16 it leans towards those that it saw. Fewer data and more rounds over them: here
-# both were changed at once, and which of the two does more is yours to find out. So report the
-# test *with* the number of training examples and of steps.
+# are above one half, but by the same amount. With the narrow heaps we saw why a share alone says
+# little: it is the difference that counts. With 16 it leans towards those that it saw. Fewer data
+# and more rounds over them: here both were changed at once, and which of the two does more is
+# yours to find out. So report the test *with* the number of training examples and of steps.
 
 # %% [markdown]
 # # Part 3. A walk in latent space crosses bridges
