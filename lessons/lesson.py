@@ -38,7 +38,7 @@ from pathlib import Path
 import numpy as np
 
 from minigen._support import blas, console, syllabus
-from minigen._support.atomic import make_writable_folder, write_whole
+from minigen._support.atomic import why_not_writable, write_whole
 from minigen._support.interrupt import interrupt_ends_program
 
 console.write_any_sign()
@@ -128,14 +128,9 @@ class Lesson:
 
     def _as_a_program(self, parser: argparse.ArgumentParser) -> None:
         """Find out now whether all can be saved; let Ctrl-C end the lesson at once."""
-        try:
-            make_writable_folder(self.out)
-        except OSError as error:
-            reason = "it is a file" if self.out.is_file() else error.strerror
-            where = (
-                f"cannot write into {str(self.out)!r}: {reason}; give another folder"
-            )
-            parser.exit(2, f"{self.name}: argument --out: {where}\n")
+        why = why_not_writable(self.out)
+        if why is not None:
+            parser.exit(2, f"{self.name}: argument --out: {why}\n")
         if self.json is not None:
             try:
                 write_whole(self.json, b"", dry_run=True)
@@ -201,29 +196,14 @@ class Lesson:
     def table(self, title: str, rows: dict[str, dict]) -> None:
         """Print results beside each other; `rows`: {name of the row: {column: number or text}}."""
         columns = list(dict.fromkeys(column for row in rows.values() for column in row))
-        cells = {
-            name: {column: shown(row.get(column, "")) for column in columns}
-            for name, row in rows.items()
-        }
-        first = max(len(name) for name in rows)
-        widths = [
-            max(len(column), *(len(row[column]) for row in cells.values()))
-            for column in columns
-        ]
+        lines = [["", *columns]]
+        for name, row in rows.items():
+            lines.append([name, *(shown(row.get(column, "")) for column in columns)])
+        first, *widths = (max(map(len, cells)) for cells in zip(*lines))
         print(f"\n{title}")
-        print(
-            "  "
-            + " " * first
-            + "".join(f"  {column:>{width}}" for column, width in zip(columns, widths))
-        )
-        for name, row in cells.items():
-            print(
-                f"  {name:<{first}}"
-                + "".join(
-                    f"  {row[column]:>{width}}"
-                    for column, width in zip(columns, widths)
-                )
-            )
+        for name, *cells in lines:
+            aligned = [f"{cell:>{width}}" for cell, width in zip(cells, widths)]
+            print("  ".join([f"  {name:<{first}}", *aligned]))
         print()
 
     def claim(
@@ -278,18 +258,9 @@ class Lesson:
         if near is not None:
             limits.append(_nearness(near, within, percent))
             holds = holds and bool(np.all(np.abs(values - near) <= within))
-        self._keep(
-            Claim(
-                sentence,
-                *map(_plain, (measured, unit, above, below, near, within)),
-                holds,
-            )
-        )
-        measured_line = (
-            f"{sentence}: {_with_unit(measured, unit)} ({' and '.join(limits)})"
-        )
-        print(f"CLAIM {'holds' if holds else 'FAILS'}: {measured_line}")
-        return holds
+        as_data = map(_plain, (measured, unit, above, below, near, within))
+        line = f"{sentence}: {_with_unit(measured, unit)} ({' and '.join(limits)})"
+        return self._keep(Claim(sentence, *as_data, holds), line)
 
     def same(self, what: str, ours, theirs, limit: float = 0.0) -> bool:
         """Claim that two arrays (or lists or dictionaries of them) differ by at most `limit`."""
@@ -317,23 +288,21 @@ class Lesson:
 
     def verdict(self, sentence: str, holds: bool) -> bool:
         """A claim of the lessons from 21 on: the sentence carries its number and its limit."""
-        self._keep(Claim(sentence, float(holds), "", None, None, 1.0, 0.0, bool(holds)))
-        print(f"CLAIM {'holds' if holds else 'FAILS'}: {sentence}")
-        return bool(holds)
+        claim = Claim(sentence, float(holds), "", None, None, 1.0, 0.0, bool(holds))
+        return self._keep(claim, sentence)
 
-    def _keep(self, claim: Claim) -> None:
-        said_before = [
-            i
-            for i, other in enumerate(self.results)
-            if other.sentence == claim.sentence
-        ]
-        if said_before and not IN_NOTEBOOK:  # in a notebook a cell may run again
+    def _keep(self, claim: Claim, line: str) -> bool:
+        """Keep a claim and print the line that states it; returns whether it holds."""
+        others = [each for each in self.results if each.sentence != claim.sentence]
+        if (
+            len(others) < len(self.results) and not IN_NOTEBOOK
+        ):  # there a cell may run again
             raise ValueError(
                 f"the claim {claim.sentence!r} was made before: say in which case this one is"
             )
-        for i in said_before:
-            del self.results[i]
-        self.results.append(claim)
+        self.results = [*others, claim]
+        print(f"CLAIM {'holds' if claim.holds else 'FAILS'}: {line}")
+        return claim.holds
 
     # ---------------------------------------------------------------- pictures
 

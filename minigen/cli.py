@@ -19,7 +19,7 @@ from typing import NoReturn
 
 from . import __version__
 from ._support import console, syllabus
-from ._support.atomic import make_writable_folder
+from ._support.atomic import why_not_writable
 from ._support.interrupt import interrupt_ends_program, interrupt_raises
 
 PACKAGE = Path(__file__).resolve().parent
@@ -188,12 +188,10 @@ def _refuse(options, why: str) -> NoReturn:
 def _writable(options, default: str) -> Path:
     """The folder of `--out`, made if need be; ends with exit code 2 if nothing can be written there."""
     out = _get(options, "out", Path(default))
-    try:
-        make_writable_folder(out)
-        return out
-    except OSError as error:
-        reason = "it is a file" if out.is_file() else error.strerror
-        _refuse(options, f"argument --out: cannot write into {str(out)!r}: {reason}; give another folder")
+    why = why_not_writable(out)
+    if why is not None:
+        _refuse(options, f"argument --out: {why}")
+    return out
 
 
 def _show(paths: list[Path]) -> None:

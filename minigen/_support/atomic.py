@@ -19,6 +19,16 @@ def make_writable_folder(folder: Path) -> None:
         file.flush()
 
 
+def why_not_writable(folder: Path) -> str | None:
+    """Make a folder if need be; None, or the words that tell a person why nothing can be written into it."""
+    try:
+        make_writable_folder(folder)
+    except OSError as error:
+        reason = "it is a file" if folder.is_file() else error.strerror
+        return f"cannot write into {str(folder)!r}: {reason}; give another folder"
+    return None
+
+
 def write_whole(path: Path, content: bytes, dry_run: bool = False) -> None:
     """Put content at a path, whole or not at all, also when the machine stops in the middle.
 

@@ -45,24 +45,30 @@ class Exercise(NamedTuple):
 
 def lessons_in(folder: Path) -> list[LessonFile]:
     """The lessons in a folder, in order."""
-    return [_describe(path) for path in sorted(folder.glob("[0-9][0-9]_*.py"))]
+    return [_describe(path) for path in _paths(folder)]
+
+
+def _paths(folder: Path) -> list[Path]:
+    return sorted(folder.glob("[0-9][0-9]_*.py"))
 
 
 def _describe(path: Path) -> LessonFile:
+    """What the first cell of a lesson says; the rest of the file is not read."""
     number, _, name = path.stem.partition("_")
     title = name.replace("_", " ")
     part, part_title, minutes = 0, "", None
     words: list[str] = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        about = ABOUT.match(line)
-        if line.startswith("# # "):
-            title = re.sub(r"^\d+\.\s*", "", line[4:])
-        elif about:
-            part, part_title, minutes = int(about[1]), about[2], int(about[3])
-        elif re.match(r"# [^%*]|# \*\*", line):
-            words.append(re.sub(r"[*$`]", "", line[2:]))
-        elif words:
-            break
+    with path.open(encoding="utf-8") as lines:
+        for line in map(str.rstrip, lines):
+            about = ABOUT.match(line)
+            if line.startswith("# # "):
+                title = re.sub(r"^\d+\.\s*", "", line[4:])
+            elif about:
+                part, part_title, minutes = int(about[1]), about[2], int(about[3])
+            elif re.match(r"# [^%*]|# \*\*", line):
+                words.append(re.sub(r"[*$`]", "", line[2:]))
+            elif words:
+                break
     summary = re.sub(r"^(The question\.|At the end you can) ", "", " ".join(words))
     summary = summary[:1].upper() + summary[1:]
     return LessonFile(int(number), title, part, part_title, minutes, summary, path)
@@ -76,16 +82,18 @@ def exercises_of(path: Path) -> list[Exercise]:
 
 def what_to_try_next(folder: Path, name: str) -> list[str]:
     """Lines that name a lesson's exercises and the lesson that follows; none for a lesson that is not there."""
-    lessons = lessons_in(folder)
-    here = [i for i, lesson in enumerate(lessons) if lesson.path.stem == name]
-    if not here:
+    paths = _paths(folder)
+    here = folder / f"{name}.py"
+    if here not in paths:
         return []
     lines = []
-    exercises = exercises_of(lessons[here[0]].path)
+    exercises = exercises_of(here)
     if exercises:
         lines.append("Try next, at the end of the lesson:")
     for exercise in exercises:
         lines.append(f"  exercise {exercise.number}: {exercise.title} ({exercise.minutes} minutes)")
-    for following in lessons[here[0] + 1 : here[0] + 2]:
+    after = paths[paths.index(here) + 1 :]
+    if after:
+        following = _describe(after[0])
         lines.append(f"Then: minigen lesson {following.number}, {following.title}")
     return lines
